@@ -1,14 +1,20 @@
 """A LeNet-5-style digit classifier, written three times: in PyTorch, as ONNX, and layer by layer in TensorRT.
 
 Taught in chapter 03 (PyTorch to ONNX) and chapter 04 (the network API). ``torch_lenet`` and ``export_onnx``
-import PyTorch; ``lenet_network`` needs only NumPy and TensorRT.
+import torch, onnx and onnxscript; ``lenet_network`` needs only NumPy and TensorRT.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .builder import create_network, keep
+from .trt import trt
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +59,14 @@ def torch_lenet() -> torch.nn.Module:
     )
 
 
-def export_onnx(model: torch.nn.Module, path: str | os.PathLike, opset: int = 18) -> Path:
+def export_onnx(model: torch.nn.Module, path: str | os.PathLike) -> Path:
     """Exports a LeNet to one self-contained ONNX file with tensors ``image`` and ``logits`` (chapter 03).
 
-    ``image`` is float32 (batch, 1, 28, 28), ``logits`` float32 (batch, 10), ``batch`` is dynamic.
-    Needs torch and onnxscript. Returns the path.
+    ``image`` is float32 (batch, 1, 28, 28), ``logits`` float32 (batch, 10), ``batch`` is dynamic. Opset 17 and IR
+    version 8 are what TensorRT 8.6 was made for; later releases read them too. Needs torch, onnx and onnxscript.
+    Returns the path.
     """
+    import onnx
     import torch
 
     program = torch.onnx.export(
@@ -67,10 +75,71 @@ def export_onnx(model: torch.nn.Module, path: str | os.PathLike, opset: int = 18
         input_names=["image"],
         output_names=["logits"],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        opset_version=opset,
+        opset_version=17,
         dynamo=True,
-        external_data=False,  # weights inside the file: a second .onnx.data file is easily left behind
         verbose=False,
     )
-    program.save(str(path), external_data=False)
+    proto = program.model_proto
+    proto.ir_version = 8
+    # The exporter notes source files and stack traces on every node: of no use to TensorRT, and private.
+    graph = proto.graph
+    for item in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        del item.metadata_props[:]
+    onnx.save(proto, path)  # weights inside: a second .onnx.data file is easily left behind
     return Path(path)
+
+
+def lenet_network(weights: Mapping[str, np.ndarray], name: str = "lenet") -> trt.INetworkDefinition:
+    """The same LeNet, layer by layer through TensorRT's network API (chapter 04).
+
+    ``weights`` maps the names of :data:`WEIGHT_SHAPES` to float32 arrays, as ``np.load("data/lenet.npz")`` does.
+    Input ``image`` float32 (-1, 1, 28, 28), output ``logits`` float32 (-1, 10); an optimization profile is needed
+    to build it. Raises ValueError that names the weight which is missing, or has another shape or dtype.
+    """
+    for key, shape in WEIGHT_SHAPES.items():
+        if key not in weights:
+            raise ValueError(f"weight {key!r} is missing; LeNet needs {', '.join(WEIGHT_SHAPES)}")
+        array = weights[key]
+        if array.shape != shape or array.dtype != np.float32:
+            raise ValueError(f"weight {key!r} is {array.dtype} {array.shape}, LeNet needs float32 {shape}")
+
+    network = create_network(name)
+
+    def convolution(x, layer, maps):
+        kernel, bias = (keep(network, weights[f"{layer}.{part}"]) for part in ("weight", "bias"))
+        conv = network.add_convolution_nd(x, maps, (5, 5), kernel, bias)
+        conv.name = layer
+        return conv
+
+    def relu(x):
+        return network.add_activation(x, trt.ActivationType.RELU).get_output(0)
+
+    def halve(x):
+        pool = network.add_pooling_nd(x, trt.PoolingType.MAX, (2, 2))
+        pool.stride_nd = (2, 2)
+        return pool.get_output(0)
+
+    def linear(x, layer):
+        """x @ weight.T + bias: PyTorch keeps matrices as (out, in)."""
+        weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"].reshape(1, -1)
+        matrix = network.add_constant(weight.shape, keep(network, weight)).get_output(0)
+        product = network.add_matrix_multiply(x, trt.MatrixOperation.NONE, matrix, trt.MatrixOperation.TRANSPOSE)
+        product.name = layer
+        row = network.add_constant(bias.shape, keep(network, bias)).get_output(0)
+        add = network.add_elementwise(product.get_output(0), row, trt.ElementWiseOperation.SUM)
+        add.name = f"{layer}.bias"
+        return add.get_output(0)
+
+    x = network.add_input("image", trt.float32, (-1, 1, 28, 28))
+    conv1 = convolution(x, "conv1", 16)
+    conv1.padding_nd = (2, 2)
+    x = halve(relu(conv1.get_output(0)))
+    x = halve(relu(convolution(x, "conv2", 32).get_output(0)))
+    flatten = network.add_shuffle(x)
+    flatten.reshape_dims = (-1, 800)
+    x = relu(linear(flatten.get_output(0), "fc1"))
+    x = relu(linear(x, "fc2"))
+    x = linear(x, "fc3")
+    x.name = "logits"
+    network.mark_output(x)
+    return network

@@ -1,0 +1,209 @@
+"""From a network definition to a plan, with a reason whenever there is none (chapter 02). Needs tqdm for progress bars.
+
+``build_plan(network, BuildOptions(profiles=[{"image": (min, opt, max)}]))`` is all that most programs need.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import trust
+from .logger import Message, errors, get_logger
+from .trt import CAPABILITIES, MissingCapability, has, require, trt
+
+Shape = Sequence[int]
+Profile = Mapping[str, tuple[Shape, Shape, Shape]]
+
+
+class BuildError(RuntimeError):
+    """A build failed. ``messages`` holds what TensorRT logged meanwhile, as ``helpers.logger.Message``."""
+
+    def __init__(self, what: str, messages: Sequence[Message] = ()):
+        self.messages = list(messages)
+        reasons = errors(self.messages) or ["TensorRT logged no error; see .messages"]
+        super().__init__("\n  ".join([what, *reasons]))
+
+
+class BuildCanceled(BuildError):
+    """The progress monitor, or the user, cancelled the build."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build may be told. Every field has a default that suits a network without dynamic shapes.
+
+    workspace           scratch memory that a layer may use on the GPU, in bytes (None: TensorRT's default, all of it)
+    profiles            one mapping per optimization profile: input name -> (min, opt, max) shapes
+    targets             GPUs to build for ahead of time, e.g. ("SM86", "SM89"); needs ``ahead_of_time``.
+                        Empty: this GPU, or with RTX on a machine without a GPU every one from 8.0 on
+    flags               names of trt.BuilderFlag to set, e.g. ("FP16",)
+    clear_flags         names of trt.BuilderFlag to clear, e.g. ("TF32",), which is set by default
+    optimization_level  0 (fastest build) to 5 (longest search for fast kernels); None: TensorRT's default, 3
+    progress            show progress bars where there is a progress monitor
+    """
+
+    workspace: int | None = None
+    profiles: Sequence[Profile] = ()
+    targets: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    clear_flags: Sequence[str] = ()
+    optimization_level: int | None = None
+    progress: bool = field(default=False, compare=False)
+
+
+_alive: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def create_network(name: str = "network") -> trt.INetworkDefinition:
+    """An empty network definition with explicit batch dimension, on every TensorRT (chapter 02).
+
+    The name goes into the plan: without one TensorRT numbers the networks, and the same network gives other bytes.
+    Raises MissingCapability where plans cannot be built, BuildError where TensorRT fails.
+    """
+    require("build")
+    logger = get_logger()
+    with logger.capture() as messages:
+        try:
+            builder = trt.Builder(logger)
+        except TypeError as error:  # "factory function returned nullptr"
+            raise BuildError("trt.Builder could not be created", messages) from error
+        creation = trt.NetworkDefinitionCreationFlag
+        flags = 1 << int(creation.EXPLICIT_BATCH) if hasattr(creation, "EXPLICIT_BATCH") else 0
+        network = builder.create_network(flags)
+    if network is None:
+        raise BuildError("builder.create_network failed", messages)
+    network.name = name
+    _alive[network] = [builder]
+    return network
+
+
+def keep(network: trt.INetworkDefinition, array: np.ndarray) -> trt.Weights:
+    """The array as trt.Weights, kept alive as long as the network: TensorRT stores its address, not its contents.
+
+    float64 and non-contiguous arrays are refused with TypeError and ValueError: TensorRT reads raw memory.
+    """
+    if array.dtype == np.float64:
+        raise TypeError("TensorRT has no float64 weights; use array.astype(np.float32)")
+    if not array.flags.c_contiguous:
+        raise ValueError("TensorRT reads weights as contiguous memory; use np.ascontiguousarray(array)")
+    _alive.setdefault(network, []).append(array)
+    return trt.Weights(array)
+
+
+def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options: BuildOptions) -> trt.IBuilderConfig:
+    """The options as an IBuilderConfig for this network.
+
+    Raises MissingCapability for what this TensorRT cannot do, ValueError for wrong ones.
+    """
+    config = builder.create_builder_config()
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    for name in options.flags:
+        config.set_flag(_builder_flag(name))
+    for name in options.clear_flags:
+        config.clear_flag(_builder_flag(name))
+    if options.optimization_level is not None:
+        if not 0 <= options.optimization_level <= 5:
+            raise ValueError(f"optimization_level is {options.optimization_level}; it goes from 0 to 5")
+        config.builder_optimization_level = options.optimization_level
+    if options.targets:
+        _set_targets(config, options.targets)
+    _add_profiles(builder, config, network, options.profiles)
+    return config
+
+
+def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = None, **more) -> bytes:
+    """Builds the network and returns the plan. ``build_plan(network, targets=["SM86"])`` is short for BuildOptions.
+
+    The plan's SHA-256 is added to the user's own list of plans built here (``helpers.trust``, chapter 06).
+    Raises BuildError with what TensorRT logged, BuildCanceled, MissingCapability, or ValueError for wrong options.
+    """
+    if options is None:
+        options = BuildOptions(**more)
+    elif more:
+        raise TypeError(f"give either options or {', '.join(more)}, not both")
+    if network is None:
+        raise TypeError("network is None: the call that should have made it failed; see its errors")
+    _check_network(network)
+    builder = network.builder
+    config = create_config(builder, network, options)
+    monitor = None
+    if options.progress and has("progress_monitor"):
+        from .progress import ProgressBars
+
+        monitor = config.progress_monitor = ProgressBars()
+    with get_logger().capture() as messages:
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        if monitor is not None and monitor.canceled:
+            raise BuildCanceled(f"the build of {network.name!r} was cancelled", messages)
+        raise BuildError(f"the build of {network.name!r} failed", messages)
+    plan = bytes(plan)
+    trust.remember(plan)
+    return plan
+
+
+def _builder_flag(name: str) -> trt.BuilderFlag:
+    flag = getattr(trt.BuilderFlag, name, None)
+    if flag is not None:
+        return flag
+    if name in ("FP16", "BF16", "INT8", "FP8", "INT4"):
+        raise MissingCapability(
+            f"BuilderFlag.{name} needs {CAPABILITIES['weak_typing'][2]}; here the network's own types decide: "
+            f"export the model in {name}, or insert casts or Q/DQ layers"
+        )
+    raise ValueError(f"this TensorRT has no BuilderFlag.{name}; it has {', '.join(trt.BuilderFlag.__members__)}")
+
+
+def _set_targets(config: trt.IBuilderConfig, targets: Sequence[str]) -> None:
+    require("ahead_of_time")
+    known = trt.ComputeCapability.__members__
+    for target in targets:
+        if target not in known:
+            raise ValueError(f"unknown target {target!r}; there are {', '.join(known)}")
+    config.num_compute_capabilities = len(targets)
+    for slot, target in enumerate(targets):
+        config.set_compute_capability(known[target], slot)
+
+
+def _add_profiles(builder, config, network, profiles: Sequence[Profile]) -> None:
+    inputs = {network.get_input(i).name: tuple(network.get_input(i).shape) for i in range(network.num_inputs)}
+    dynamic = [name for name, shape in inputs.items() if -1 in shape]
+    if dynamic and not profiles:
+        raise ValueError(
+            f"input {dynamic[0]!r} has the dynamic shape {inputs[dynamic[0]]}: give an optimization profile, "
+            f"profiles=[{{{dynamic[0]!r}: (min, opt, max)}}]"
+        )
+    for number, ranges in enumerate(profiles):
+        lost = [name for name in dynamic if name not in ranges]
+        if lost:
+            raise ValueError(f"profile {number} gives no range for the dynamic input {lost[0]!r} {inputs[lost[0]]}")
+        profile = builder.create_optimization_profile()
+        for name, shapes in ranges.items():
+            if name not in inputs:
+                raise ValueError(f"profile {number} names {name!r}; the network's inputs are {', '.join(inputs)}")
+            _check_range(name, inputs[name], shapes)
+            profile.set_shape(name, *(tuple(shape) for shape in shapes))
+        config.add_optimization_profile(profile)
+
+
+def _check_range(name: str, shape: tuple[int, ...], ranges: Sequence[Shape]) -> None:
+    if len(ranges) != 3:
+        raise ValueError(f"profile of {name!r} needs three shapes, (min, opt, max), and has {len(ranges)}")
+    for what, given in zip(("min", "opt", "max"), ranges, strict=True):
+        if len(given) != len(shape) or any(s not in (-1, g) for s, g in zip(shape, given, strict=True)):
+            raise ValueError(f"profile of {name!r}: {what} {tuple(given)} does not fit the input's shape {shape}")
+    low, best, high = ranges
+    if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
+        raise ValueError(
+            f"profile of {name!r}: min {tuple(low)} <= opt {tuple(best)} <= max {tuple(high)} does not hold"
+        )
+
+
+def _check_network(network: trt.INetworkDefinition) -> None:
+    if network.num_outputs == 0:
+        raise ValueError(f"network {network.name!r} has no output: call network.mark_output(tensor)")

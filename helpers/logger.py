@@ -1,0 +1,133 @@
+"""TensorRT's messages in Python's ``logging``, counted and kept, and an error recorder (chapter 01).
+
+TensorRT keeps the first logger that it is given for the whole process, so there is one: ``get_logger()``.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from .trt import has, trt
+
+LEVELS = {
+    "INTERNAL_ERROR": logging.CRITICAL,
+    "ERROR": logging.ERROR,
+    "WARNING": logging.WARNING,
+    "INFO": logging.INFO,
+    "VERBOSE": logging.DEBUG,
+}
+
+
+class Message(NamedTuple):
+    """One message of TensorRT: the ``severity`` by name ("ERROR", …) and the ``text``."""
+
+    severity: str
+    text: str
+
+
+class PythonLogger(trt.ILogger):
+    """Forwards TensorRT's messages to ``logging.getLogger(name)``, counts them, and keeps the last ``keep``.
+
+    Set the level on the Python logger: ``logging.getLogger("tensorrt").setLevel(logging.INFO)``.
+
+    ``hide_cuda_noise``: without a GPU the builder still tries to talk to CUDA and reports an ERROR with
+    ``cudaError 35`` after most other errors. Those are kept and counted as VERBOSE and forwarded as DEBUG. By default
+    they are hidden where there is no GPU, and only there: on a machine with a GPU the same message is a real finding.
+    """
+
+    def __init__(self, name: str = "tensorrt", keep: int = 10_000, hide_cuda_noise: bool | None = None):
+        trt.ILogger.__init__(self)  # not super(): without this very call the bindings raise at the first use
+        self.logger = logging.getLogger(name)
+        self.messages: deque[Message] = deque(maxlen=keep)
+        self.counts: Counter[str] = Counter()
+        self.hide_cuda_noise = not has("gpu") if hide_cuda_noise is None else hide_cuda_noise
+        self._captures: list[list[Message]] = []
+
+    def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+        """Called by TensorRT, sometimes from its own threads. Must not raise: exceptions vanish on the way back."""
+        name = severity.name
+        if self.hide_cuda_noise and name == "ERROR" and _is_cuda_noise(msg):
+            name = "VERBOSE"
+        message = Message(name, msg)
+        self.counts[name] += 1
+        self.messages.append(message)
+        for capture in self._captures:
+            capture.append(message)
+        self.logger.log(LEVELS[name], "%s", msg)
+
+    @contextmanager
+    def capture(self) -> Iterator[list[Message]]:
+        """A list that fills with the messages which arrive inside the ``with`` block; captures may be nested."""
+        caught: list[Message] = []
+        self._captures.append(caught)
+        try:
+            yield caught
+        finally:
+            # By identity: two captures that caught the same messages are equal lists.
+            self._captures = [capture for capture in self._captures if capture is not caught]
+
+    def clear(self) -> None:
+        """Forgets the kept messages and the counts."""
+        self.messages.clear()
+        self.counts.clear()
+
+
+def _is_cuda_noise(text: str) -> bool:
+    return "cudaError 35" in text or "CUDA initialization failure with error: 35" in text
+
+
+@functools.lru_cache(maxsize=1)
+def get_logger() -> PythonLogger:
+    """The :class:`PythonLogger` of this process. TensorRT ignores every logger but the first."""
+    return PythonLogger()
+
+
+def errors(messages: list[Message]) -> list[str]:
+    """The texts of the errors among ``messages``, each once, in order."""
+    return list(dict.fromkeys(m.text for m in messages if m.severity in ("ERROR", "INTERNAL_ERROR")))
+
+
+class ErrorRecorder(trt.IErrorRecorder):
+    """Keeps the errors of the object that it is set on (``builder.error_recorder = ErrorRecorder()``).
+
+    While a recorder is set, errors come here and no longer reach the logger (chapter 01).
+    ``errors`` is a list of (code: str, description: str).
+    """
+
+    def __init__(self, limit: int = 1000):
+        trt.IErrorRecorder.__init__(self)
+        self.errors: list[tuple[str, str]] = []
+        self._codes: list[trt.ErrorCodeTRT] = []
+        self._limit = limit
+        self._overflowed = False
+
+    # The methods below are TensorRT's interface and are called by the library.
+    def report_error(self, code, desc: str) -> bool:
+        if len(self.errors) >= self._limit:
+            self._overflowed = True
+        else:
+            self._codes.append(code)
+            self.errors.append((code.name, desc))
+        return False  # True would ask TensorRT to give up at once
+
+    def get_num_errors(self) -> int:
+        return len(self.errors)
+
+    def get_error_code(self, index: int):
+        return self._codes[index]
+
+    def get_error_desc(self, index: int) -> str:
+        return self.errors[index][1]
+
+    def has_overflowed(self) -> bool:
+        return self._overflowed
+
+    def clear(self) -> None:
+        self.errors.clear()
+        self._codes.clear()
+        self._overflowed = False

@@ -1,0 +1,98 @@
+"""From an ONNX model to a network definition, with every error of the parser in one exception (chapter 03).
+
+Needs onnx for models given as a file, to find external data before the parser misses it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .builder import create_network
+from .logger import errors, get_logger
+from .trt import trt
+
+
+class NodeError(NamedTuple):
+    """One error of the parser: the ``node`` and its ``operator`` ("" where unknown) and the ``description``."""
+
+    node: str
+    operator: str
+    description: str
+
+
+class OnnxParseError(ValueError):
+    """A model could not be parsed. ``errors`` is a list of :class:`NodeError`, empty if no node is to blame."""
+
+    def __init__(self, model: str, what: str, node_errors: list[NodeError] | None = None):
+        self.errors = node_errors or []
+        lines = [f"{model}: {what}"]
+        for node, operator, description in self.errors:
+            where = f"node {node!r} ({operator})" if operator else f"node {node!r}" if node else "model"
+            lines.append(f"  {where}: {description}")
+        super().__init__("\n".join(lines))
+
+
+def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt.INetworkDefinition:
+    """Parses an ONNX model, given as a file or as bytes, into a new network definition.
+
+    External data is looked for beside the file; a model given as bytes can have none. ``name`` is the network's, by
+    default the file's stem. The parser lives as long as the network does, since it owns the weights.
+
+    Raises FileNotFoundError for a missing file or missing external data, OnnxParseError for everything else that is
+    not a usable model: the library itself accepts empty files and text, as a network without layers.
+    A model from a stranger can kill the process that parses it: chapter 08 shows how to check one first.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no ONNX model {path}")
+        label, size = str(path), path.stat().st_size
+        if size:
+            _check_external_data(path)
+    else:
+        path, label, size = None, "the model in memory", len(model)
+    if size == 0:
+        raise OnnxParseError(label, "is empty (0 bytes); was the export or the download interrupted?")
+
+    logger = get_logger()
+    network = create_network(name or (path.stem if path else "onnx"))
+    parser = trt.OnnxParser(network, logger)
+    with logger.capture() as messages:
+        parsed = parser.parse_from_file(str(path)) if path else parser.parse(model)
+    node_errors = [_node_error(parser.get_error(i)) for i in range(parser.num_errors)]
+    if not parsed or node_errors:
+        what = "TensorRT's parser refuses it" if node_errors else "\n  ".join(["cannot be parsed", *errors(messages)])
+        raise OnnxParseError(label, what, node_errors)
+    if network.num_layers == 0 and network.num_outputs == 0:
+        raise OnnxParseError(label, "is not an ONNX model: the parser found no layer in it")
+    return network
+
+
+def _node_error(error: trt.ParserError) -> NodeError:
+    # 8.6 knows neither the node's name nor its operator, only the index of the node.
+    index = error.node()
+    name = error.node_name() if hasattr(error, "node_name") else f"number {index}" if index >= 0 else ""
+    operator = error.node_operator() if hasattr(error, "node_operator") else ""
+    return NodeError(name, operator, error.desc().strip())
+
+
+def _check_external_data(path: Path) -> None:
+    """TensorRT says only "Failed to import initializer" when a file of external data is missing: name it instead."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise OnnxParseError(str(path), f"is not an ONNX model ({error})") from error
+    for tensor in model.graph.initializer:
+        if uses_external_data(tensor):
+            location = ExternalDataInfo(tensor).location
+            if not (path.parent / location).is_file():
+                raise FileNotFoundError(
+                    f"{path} keeps tensor {tensor.name!r} in {location!r}, which is not in {path.parent.resolve()}: "
+                    "copy that file beside the model, or export with external_data=False"
+                )

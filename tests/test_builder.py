@@ -1,0 +1,190 @@
+"""Builds: options, profiles, and what a failed build says. Everything here really builds."""
+
+import dataclasses
+import gc
+
+import numpy as np
+import pytest
+
+from helpers import trust
+from helpers.builder import BuildCanceled, BuildError, BuildOptions, build_plan, create_network, keep
+from helpers.trt import MissingCapability, has, trt
+
+pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
+SHAPES = ((1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))
+
+
+def conv_network(batch=1, seed=0):
+    """One 3x3 convolution with four maps over float32 (batch, 3, 8, 8), named x -> y."""
+    network = create_network("conv")
+    x = network.add_input("x", trt.float32, (batch, 3, 8, 8))
+    kernel = np.random.default_rng(seed).standard_normal((4, 3, 3, 3), np.float32)
+    conv = network.add_convolution_nd(x, 4, (3, 3), keep(network, kernel))
+    conv.get_output(0).name = "y"
+    network.mark_output(conv.get_output(0))
+    return network
+
+
+def test_a_plan_is_bytes_and_is_remembered_as_built_here():
+    plan = build_plan(conv_network())
+    assert isinstance(plan, bytes)
+    assert len(plan) > 500
+    assert trust.is_trusted(plan)
+
+
+@pytest.mark.skipif(not has("ahead_of_time"), reason="tactics are timed, so two builds differ")
+def test_the_same_network_gives_the_same_bytes_and_other_weights_give_others():
+    one, again, other = (build_plan(conv_network(seed=s), targets=["SM86"]) for s in (0, 0, 1))
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.skipif(not has("ahead_of_time"), reason="needs plans that can be compared")
+def test_weights_live_as_long_as_the_network():
+    expected = build_plan(conv_network(), targets=["SM86"])
+    network = conv_network()  # its kernel has no other owner than the network
+    gc.collect()
+    junk = [np.full((4, 3, 3, 3), 7, np.float32) for _ in range(1000)]
+    assert build_plan(network, targets=["SM86"]) == expected
+    del junk
+
+
+def test_weights_must_be_something_that_tensorrt_can_read():
+    network = create_network()
+    with pytest.raises(TypeError, match="float64"):
+        keep(network, np.zeros(3))
+    with pytest.raises(ValueError, match="ascontiguousarray"):
+        keep(network, np.zeros((4, 4), np.float32).T)
+
+
+def test_a_dynamic_input_needs_a_profile_and_the_error_names_it():
+    with pytest.raises(ValueError, match=r"'x' has the dynamic shape \(-1, 3, 8, 8\)"):
+        build_plan(conv_network(batch=-1))
+    assert build_plan(conv_network(batch=-1), profiles=[{"x": SHAPES}])
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ({"z": SHAPES}, "gives no range for the dynamic input 'x'"),
+        ({"x": SHAPES, "z": SHAPES}, "names 'z'; the network's inputs are x"),
+        ({"x": SHAPES[:2]}, "needs three shapes"),
+        ({"x": ((1, 3, 8), (2, 3, 8), (4, 3, 8))}, "does not fit the input's shape"),
+        ({"x": ((1, 1, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))}, "does not fit the input's shape"),
+        ({"x": (SHAPES[2], SHAPES[1], SHAPES[0])}, "does not hold"),
+    ],
+)
+def test_a_wrong_profile_is_refused_before_the_build(profile, message):
+    with pytest.raises(ValueError, match=message):
+        build_plan(conv_network(batch=-1), profiles=[profile])
+
+
+def test_several_profiles():
+    options = BuildOptions(profiles=[{"x": SHAPES}, {"x": ((8, 3, 8, 8),) * 3}])
+    assert len(build_plan(conv_network(batch=-1), options)) > 500
+
+
+def test_a_build_that_fails_says_why():
+    network = create_network("bad")
+    x = network.add_input("x", trt.float32, (1, 3, 8, 8))
+    conv = network.add_convolution_nd(x, 4, (3, 3), keep(network, np.zeros(5, np.float32)))
+    network.mark_output(conv.get_output(0))
+    with pytest.raises(BuildError, match="'bad' failed") as error:
+        build_plan(network)
+    assert "weight" in str(error.value).lower() or "kernel" in str(error.value).lower()
+    assert "cudaError 35" not in str(error.value)
+    assert error.value.messages
+
+
+def test_a_network_without_output_or_that_is_none():
+    with pytest.raises(ValueError, match="no output"):
+        build_plan(create_network("empty"))
+    with pytest.raises(TypeError, match="None"):
+        build_plan(None)
+
+
+def test_unknown_options_are_refused_by_name():
+    with pytest.raises(ValueError, match="TF33.*TF32"):
+        build_plan(conv_network(), flags=["TF33"])
+    with pytest.raises(ValueError, match="0 to 5"):
+        build_plan(conv_network(), optimization_level=9)
+    with pytest.raises(TypeError):
+        build_plan(conv_network(), optimisation_level=3)
+    with pytest.raises(TypeError, match="either"):
+        build_plan(conv_network(), BuildOptions(), optimization_level=3)
+
+
+@pytest.mark.skipif(has("weak_typing"), reason="this TensorRT has BuilderFlag.FP16")
+def test_a_flag_that_is_gone_says_what_to_do_instead():
+    with pytest.raises(MissingCapability, match="export the model in FP16"):
+        build_plan(conv_network(), flags=["FP16"])
+
+
+@pytest.mark.skipif(not has("ahead_of_time"), reason="this TensorRT builds for the GPU at hand")
+def test_targets():
+    sizes = [len(build_plan(conv_network(), targets=t)) for t in (["SM86"], ["SM86", "SM89"])]
+    assert sizes[0] < sizes[1]
+    with pytest.raises(ValueError, match="unknown target 'SM90'"):
+        build_plan(conv_network(), targets=["SM90"])
+
+
+@pytest.mark.skipif(has("ahead_of_time"), reason="this TensorRT has targets")
+def test_targets_need_the_capability():
+    with pytest.raises(MissingCapability, match="ahead_of_time"):
+        build_plan(conv_network(), targets=["SM86"])
+
+
+@pytest.mark.skipif(not has("ahead_of_time"), reason="measured for RTX: the limit must exceed 1 MiB")
+def test_workspace_reaches_the_builder():
+    with pytest.raises(BuildError):
+        build_plan(conv_network(), workspace=1 << 20)
+    assert build_plan(conv_network(), workspace=1 << 30)
+
+
+def test_options_are_plain_data():
+    options = BuildOptions(profiles=[{"x": SHAPES}], flags=("TF32",))
+    assert dataclasses.asdict(options)["profiles"] == [{"x": SHAPES}]
+    assert options == dataclasses.replace(options, progress=True)
+
+
+@pytest.mark.skipif(not has("progress_monitor"), reason="this TensorRT has no progress monitor")
+class TestProgress:
+    def test_bars_open_and_close(self, capsys):
+        assert build_plan(conv_network(), progress=True)
+        assert "Building engine" in capsys.readouterr().err
+
+    def monitored(self, keep_going):
+        from helpers.progress import ProgressBars
+
+        network = conv_network()
+        config = network.builder.create_builder_config()
+        monitor = config.progress_monitor = ProgressBars(keep_going)
+        return monitor, network.builder.build_serialized_network(network, config)
+
+    def test_it_counts_steps_and_cancels(self):
+        monitor, plan = self.monitored(lambda: True)
+        assert plan is not None
+        assert not monitor.canceled
+        monitor, plan = self.monitored(lambda: False)
+        assert plan is None
+        assert monitor.canceled
+
+    def test_an_exception_cancels_instead_of_vanishing(self):
+        def boom():
+            raise KeyboardInterrupt
+
+        monitor, plan = self.monitored(boom)
+        assert plan is None
+        assert monitor.canceled
+
+    def test_build_plan_says_that_it_was_cancelled(self, monkeypatch):
+        import helpers.progress
+
+        monkeypatch.setattr(helpers.progress.ProgressBars, "step_complete", lambda self, *a: cancel(self))
+        with pytest.raises(BuildCanceled, match="'conv' was cancelled"):
+            build_plan(conv_network(), progress=True)
+
+
+def cancel(monitor) -> bool:
+    monitor.canceled = True
+    return False

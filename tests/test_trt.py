@@ -1,0 +1,68 @@
+"""The choice of TensorRT, and the named capabilities."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from helpers import device
+from helpers.trt import CAPABILITIES, FLAVOUR, VERSION, MissingCapability, has, missing, require, trt
+
+
+def run(code: str, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_module_is_the_flavour_that_it_says():
+    assert trt.__name__ == FLAVOUR
+    assert trt.__version__ == VERSION
+
+
+def test_without_a_gpu_rtx_is_chosen_and_builds():
+    if device.gpus():
+        pytest.skip("this machine has a GPU")
+    assert FLAVOUR == "tensorrt_rtx"
+    assert has("build", "ahead_of_time", "progress_monitor", "strong_typing")
+    assert missing("gpu", "build", "weak_typing") == ["gpu", "weak_typing"]
+
+
+def test_every_capability_has_an_answer():
+    assert all(isinstance(has(name), bool) for name in CAPABILITIES)
+
+
+def test_an_unknown_capability_is_a_mistake_and_not_a_no():
+    with pytest.raises(ValueError, match="gpuu"):
+        has("gpuu")
+
+
+def test_require_says_where_a_capability_can_be_had():
+    lacking = [name for name in CAPABILITIES if not has(name)]
+    with pytest.raises(MissingCapability) as error:
+        require(*lacking)
+    for name in lacking:
+        assert CAPABILITIES[name][2] in str(error.value)
+
+
+def test_the_environment_variable_is_checked():
+    result = run("import helpers.trt", WORKBOOK_TENSORRT="tensorflow")
+    assert "WORKBOOK_TENSORRT='tensorflow' is not one of" in result.stderr
+
+
+def test_a_machine_without_any_tensorrt_is_told_what_to_install():
+    code = (
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n.startswith('tensorrt') else find(n, *a)\n"
+        "import helpers.trt"
+    )
+    result = run(code, WORKBOOK_TENSORRT="")
+    assert "pip install tensorrt-rtx" in result.stderr
+
+
+def test_a_machine_without_a_driver_has_no_gpus():
+    if device.driver() is None:
+        assert device.gpus() == ()
+    else:
+        assert device.driver().cuda_version[0] >= 11
