@@ -1,0 +1,285 @@
+"""GPU memory, page-locked host memory and streams: one small interface over three libraries (chapter 07).
+
+``cuda()`` takes PyCUDA where it is installed, then cuda.bindings, then PyTorch; each is imported only when chosen.
+All three work in the primary context of the GPU, which the CUDA runtime and so every other library uses too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from .tensors import DeviceArray
+from .trt import MissingCapability, has
+
+
+class DeviceMemory:
+    """``nbytes`` of GPU memory at the address ``pointer``, freed with this object or by :meth:`free`."""
+
+    def __init__(self, pointer: int, nbytes: int, owner: Any):
+        self.pointer = pointer
+        self.nbytes = nbytes
+        self._owner = owner
+
+    def free(self) -> None:
+        self._owner, self.pointer = None, 0
+
+
+class Cuda(ABC):
+    """What running an engine needs of CUDA. Use it as a context manager: inside, the primary context is current.
+
+    Copies are asynchronous: until ``synchronize(stream)`` returns, neither side may be changed, read or freed.
+    """
+
+    name: str
+
+    def __enter__(self) -> Cuda:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        return None
+
+    @abstractmethod
+    def allocate(self, nbytes: int) -> DeviceMemory:
+        """GPU memory. Raises MemoryError, naming the size, if there is not enough."""
+
+    @abstractmethod
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """A page-locked array in host memory: copies to the GPU run at full speed and beside the CPU's own work.
+
+        The array, and every view of it, keeps its memory alive."""
+
+    @abstractmethod
+    def stream(self) -> Any:
+        """A new stream."""
+
+    @abstractmethod
+    def handle(self, stream: Any) -> int:
+        """The stream's address, as ``execute_async_v3`` takes it."""
+
+    def follow_caller(self, stream: Any) -> None:  # noqa: B027  (the streams of two backends do so by themselves)
+        """Makes the stream wait for what the caller has enqueued so far, say to fill an input in GPU memory."""
+
+    @abstractmethod
+    def to_device(self, pointer: int, array: np.ndarray, stream: Any) -> None:
+        """Enqueues a copy of the contiguous array to GPU memory."""
+
+    @abstractmethod
+    def to_host(self, array: np.ndarray, pointer: int, stream: Any) -> None:
+        """Enqueues a copy from GPU memory into the contiguous array."""
+
+    @abstractmethod
+    def synchronize(self, stream: Any) -> None:
+        """Waits until all that was enqueued on the stream is done. Raises RuntimeError if any of it failed."""
+
+    @abstractmethod
+    def memory(self) -> tuple[int, int]:
+        """Free and total memory of the GPU in bytes."""
+
+
+class PyCuda(Cuda):
+    """CUDA through PyCUDA."""
+
+    name = "pycuda"
+
+    def __init__(self, ordinal: int = 0):
+        import pycuda.driver as driver
+
+        driver.init()
+        self._driver = driver
+        self._context = driver.Device(ordinal).retain_primary_context()
+
+    def __enter__(self) -> Cuda:
+        # Pushed for each use, not once: a context left on PyCUDA's stack aborts the interpreter at its end,
+        # and a stack belongs to one thread.
+        self._context.push()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._driver.Context.pop()
+
+    def allocate(self, nbytes: int) -> DeviceMemory:
+        try:
+            memory = self._driver.mem_alloc(max(nbytes, 1))
+        except self._driver.MemoryError as error:
+            raise MemoryError(f"the GPU has no {nbytes:,} bytes left") from error
+        return DeviceMemory(int(memory), nbytes, memory)
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return self._driver.pagelocked_empty(shape, dtype)
+
+    def stream(self) -> Any:
+        return self._driver.Stream()
+
+    def handle(self, stream: Any) -> int:
+        return stream.handle
+
+    def to_device(self, pointer: int, array: np.ndarray, stream: Any) -> None:
+        self._driver.memcpy_htod_async(pointer, array, stream)
+
+    def to_host(self, array: np.ndarray, pointer: int, stream: Any) -> None:
+        self._driver.memcpy_dtoh_async(array, pointer, stream)
+
+    def synchronize(self, stream: Any) -> None:
+        try:
+            stream.synchronize()
+        except self._driver.Error as error:
+            raise RuntimeError(f"CUDA: {error}") from error
+
+    def memory(self) -> tuple[int, int]:
+        return self._driver.mem_get_info()
+
+
+class CudaBindings(Cuda):
+    """CUDA through cuda.bindings, NVIDIA's own Python bindings."""
+
+    name = "cuda_bindings"
+
+    def __init__(self, ordinal: int = 0):
+        from cuda.bindings import runtime
+
+        self._runtime = runtime
+        self._ordinal = ordinal
+        self._call("cudaSetDevice", ordinal)
+
+    def _call(self, function: str, *arguments) -> Any:
+        error, *results = getattr(self._runtime, function)(*arguments)
+        if error == self._runtime.cudaError_t.cudaErrorMemoryAllocation:
+            raise MemoryError(f"{function}{arguments}: {error.name}")
+        if error != self._runtime.cudaError_t.cudaSuccess:
+            raise RuntimeError(f"CUDA: {function}: {error.name}")
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def __enter__(self) -> Cuda:
+        self._call("cudaSetDevice", self._ordinal)  # per thread; makes the primary context current
+        return self
+
+    def allocate(self, nbytes: int) -> DeviceMemory:
+        try:
+            pointer = int(self._call("cudaMalloc", max(nbytes, 1)))
+        except MemoryError as error:
+            raise MemoryError(f"the GPU has no {nbytes:,} bytes left") from error
+        owner = _Owner()
+        weakref.finalize(owner, self._runtime.cudaFree, pointer)
+        return DeviceMemory(pointer, nbytes, owner)
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        count = int(np.prod(shape, dtype=np.int64))
+        nbytes = count * np.dtype(dtype).itemsize
+        pointer = int(self._call("cudaMallocHost", max(nbytes, 1)))
+        buffer = (ctypes.c_byte * max(nbytes, 1)).from_address(pointer)
+        weakref.finalize(buffer, self._runtime.cudaFreeHost, pointer)  # every view of the array holds the buffer
+        return np.frombuffer(buffer, dtype, count).reshape(shape)
+
+    def stream(self) -> Any:
+        stream = self._call("cudaStreamCreate")
+        owner = _Owner()
+        owner.stream = stream
+        weakref.finalize(owner, self._runtime.cudaStreamDestroy, stream)
+        return owner
+
+    def handle(self, stream: Any) -> int:
+        return int(stream.stream)
+
+    def to_device(self, pointer: int, array: np.ndarray, stream: Any) -> None:
+        kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._call("cudaMemcpyAsync", pointer, array.ctypes.data, array.nbytes, kind, stream.stream)
+
+    def to_host(self, array: np.ndarray, pointer: int, stream: Any) -> None:
+        kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        self._call("cudaMemcpyAsync", array.ctypes.data, pointer, array.nbytes, kind, stream.stream)
+
+    def synchronize(self, stream: Any) -> None:
+        self._call("cudaStreamSynchronize", stream.stream)
+
+    def memory(self) -> tuple[int, int]:
+        return self._call("cudaMemGetInfo")
+
+
+class Torch(Cuda):
+    """CUDA through PyTorch: memory comes from its caching allocator."""
+
+    name = "torch"
+
+    def __init__(self, ordinal: int = 0):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise MissingCapability("this PyTorch was built without CUDA, or sees no GPU")
+        self._torch = torch
+        self._device = torch.device("cuda", ordinal)
+        torch.zeros(1, device=self._device)  # creates the primary context
+
+    def allocate(self, nbytes: int) -> DeviceMemory:
+        torch = self._torch
+        try:
+            tensor = torch.empty(max(nbytes, 1), dtype=torch.uint8, device=self._device)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(f"the GPU has no {nbytes:,} bytes left") from error
+        return DeviceMemory(tensor.data_ptr(), nbytes, tensor)
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        count = int(np.prod(shape, dtype=np.int64))
+        raw = self._torch.empty(count * np.dtype(dtype).itemsize, dtype=self._torch.uint8, pin_memory=True)
+        return raw.numpy().view(dtype).reshape(shape)
+
+    def stream(self) -> Any:
+        return self._torch.cuda.Stream(self._device)
+
+    def handle(self, stream: Any) -> int:
+        return stream.cuda_stream
+
+    def follow_caller(self, stream: Any) -> None:
+        stream.wait_stream(self._torch.cuda.current_stream(self._device))  # PyTorch's streams do not wait by themselves
+
+    def to_device(self, pointer: int, array: np.ndarray, stream: Any) -> None:
+        with self._torch.cuda.stream(stream):
+            self._on_device(pointer, array.nbytes).copy_(self._on_host(array), non_blocking=True)
+
+    def to_host(self, array: np.ndarray, pointer: int, stream: Any) -> None:
+        with self._torch.cuda.stream(stream):
+            self._on_host(array).copy_(self._on_device(pointer, array.nbytes), non_blocking=True)
+
+    def _on_host(self, array: np.ndarray) -> Any:
+        return self._torch.from_numpy(array.reshape(-1).view(np.uint8))
+
+    def _on_device(self, pointer: int, nbytes: int) -> Any:
+        return self._torch.as_tensor(DeviceArray(pointer, (nbytes,), np.dtype(np.uint8)), device=self._device)
+
+    def synchronize(self, stream: Any) -> None:
+        stream.synchronize()
+
+    def memory(self) -> tuple[int, int]:
+        return self._torch.cuda.mem_get_info(self._device)
+
+
+class _Owner:
+    """Something to attach a finalizer to."""
+
+    stream: Any = None
+
+
+BACKENDS = {"pycuda": PyCuda, "cuda_bindings": CudaBindings, "torch": Torch}
+
+
+@functools.cache
+def cuda(name: str | None = None, ordinal: int = 0) -> Cuda:
+    """The named backend ("pycuda", "cuda_bindings", "torch"), or the first that is installed, for GPU ``ordinal``.
+
+    Raises ValueError for another name and MissingCapability if none is installed.
+    """
+    if name is None:
+        name = next((candidate for candidate in ("pycuda", "cuda_bindings") if has(candidate)), "torch")
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+    try:
+        return BACKENDS[name](ordinal)
+    except ImportError as error:
+        raise MissingCapability(
+            f"{name} is not installed: pip install pycuda (needs a C++ compiler and the CUDA headers) or cuda-bindings"
+        ) from error

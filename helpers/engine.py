@@ -1,0 +1,57 @@
+"""From a plan to an engine, with the reason whenever there is none (chapters 06 and 07)."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from . import trust
+from .logger import Message, errors, get_logger
+from .plan import PlanUntrusted, load_plan
+from .trt import require, trt
+
+
+class EngineError(RuntimeError):
+    """A plan could not be deserialized, or an engine not be run. ``messages`` holds what TensorRT logged meanwhile."""
+
+    def __init__(self, what: str, messages: list[Message]):
+        self.messages = messages
+        super().__init__("\n  ".join([what, *(errors(messages) or ["TensorRT logged no error; see .messages"])]))
+
+
+@functools.lru_cache(maxsize=1)
+def runtime() -> trt.Runtime:
+    """The runtime of this process. It outlives the engines that it made, as TensorRT asks.
+
+    Raises MissingCapability where there is no GPU that this TensorRT can use.
+    """
+    require("gpu")  # without a driver some runtimes crash the process instead of saying so
+    made = trt.Runtime(get_logger())
+    # Version-compatible plans carry a lean runtime, which is host code; load_engine lets only trusted plans in.
+    made.engine_host_code_allowed = True
+    return made
+
+
+def load_engine(plan: str | os.PathLike | bytes, *, trusted: bool = False) -> trt.ICudaEngine:
+    """Deserializes a plan, given as a file or as bytes, into an engine.
+
+    A file is checked with :func:`helpers.plan.load_plan`. Bytes must be a plan that was built here, since a plan is
+    executable code; ``trusted=True`` says that you know where it comes from.
+    Raises PlanError for a file that does not fit, PlanUntrusted, MissingCapability, or EngineError with the log.
+    """
+    engines = runtime()
+    if isinstance(plan, (str, os.PathLike)):
+        label, plan = str(plan), load_plan(plan, trusted=trusted)
+    elif plan is None:
+        raise TypeError("plan is None: the build that should have made it failed; see its errors")
+    else:
+        label, plan = "the plan", bytes(plan)
+        if not (trusted or trust.is_trusted(plan)):
+            raise PlanUntrusted(
+                "this plan was not built here, and a plan is executable code: say trusted=True if you know its source"
+            )
+    with get_logger().capture() as messages:
+        engine = engines.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineError(f"{label} could not be deserialized", messages)
+    return engine

@@ -1,0 +1,157 @@
+"""What an engine takes and gives: names, dtypes, shapes and allowed ranges, and the checks that follow (chapter 07).
+
+Pure NumPy: everything but :func:`read_specs` works without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .trt import trt
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of an engine.
+
+    ``shape`` has -1 for every dynamic dimension. ``minimum`` and ``maximum`` are the range of the optimization profile;
+    for a tensor without dynamic dimensions, and for outputs, they equal ``shape``.
+    """
+
+    name: str
+    is_input: bool
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    minimum: tuple[int, ...]
+    maximum: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{'input' if self.is_input else 'output'} {self.name!r} ({self.dtype} {self.shape})"
+
+
+def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpec]:
+    """The specs of all inputs and outputs by name, inputs first, ranges from the optimization profile ``profile``.
+
+    Raises ValueError for a profile that is not there or an input that is a shape tensor (in host memory), and TypeError
+    for a tensor whose dtype NumPy does not have.
+    """
+    if not 0 <= profile < engine.num_optimization_profiles:
+        raise ValueError(f"there is no profile {profile}; the engine has {engine.num_optimization_profiles}")
+    specs = []
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        try:
+            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+        except TypeError as error:
+            kind = engine.get_tensor_dtype(name)
+            raise TypeError(f"tensor {name!r} is {kind}, which NumPy does not have: cast it in the network") from error
+        if is_input and engine.is_shape_inference_io(name):
+            raise ValueError(f"input {name!r} is a shape tensor, which these helpers do not support")
+        shape = minimum = maximum = tuple(engine.get_tensor_shape(name))
+        if is_input and -1 in shape:
+            minimum, _, maximum = (tuple(dims) for dims in engine.get_tensor_profile_shape(name, profile))
+        specs.append(TensorSpec(name, is_input, dtype, shape, minimum, maximum))
+    return {spec.name: spec for spec in sorted(specs, key=lambda spec: not spec.is_input)}
+
+
+@dataclass(frozen=True)
+class DeviceArray:
+    """An array in GPU memory: ``pointer`` (an address), ``shape``, ``dtype`` and the ``owner`` that keeps it alive.
+
+    Wraps a bare address, say from cuda.bindings, as an object with ``__cuda_array_interface__``, which is what
+    PyCUDA's GPUArray, CuPy and CUDA tensors of PyTorch already are.
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    owner: Any = None
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "data": (self.pointer, False),
+            "shape": tuple(self.shape),
+            "typestr": np.dtype(self.dtype).str,
+            "strides": None,
+            "version": 3,
+        }
+
+
+def is_device_array(array: Any) -> bool:
+    """True for whatever lies in GPU memory and says so through ``__cuda_array_interface__``."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def device_view(array: Any, what: str) -> DeviceArray:
+    """The array in GPU memory behind ``__cuda_array_interface__``, without a copy; refuses strided ones by ``what``."""
+    view = array.__cuda_array_interface__
+    shape, dtype, strides = tuple(view["shape"]), np.dtype(view["typestr"]), view.get("strides")
+    if strides is not None and 0 not in shape:
+        packed = dtype.itemsize
+        for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+            if size != 1 and stride != packed:
+                raise ValueError(f"{what} is not contiguous in GPU memory: make a contiguous copy of it first")
+            packed *= size
+    return DeviceArray(view["data"][0], shape, dtype, array)
+
+
+def check_names(specs: Mapping[str, TensorSpec], given: Mapping[str, Any]) -> None:
+    """Raises KeyError unless exactly the engine's inputs are given."""
+    inputs = [spec.name for spec in specs.values() if spec.is_input]
+    for name in given:
+        if name not in inputs:
+            raise KeyError(f"the engine has no input {name!r}; its inputs are {', '.join(map(repr, inputs))}")
+    for name in inputs:
+        if name not in given:
+            raise KeyError(f"input {name!r} is missing; got {', '.join(map(repr, given)) or 'nothing'}")
+
+
+def check_input(spec: TensorSpec, array: Any) -> np.ndarray | DeviceArray:
+    """The array itself, or its DeviceArray, if the engine can read it as it is. NaN is a value like others.
+
+    Raises TypeError for another dtype or for what is no array, ValueError for rank, shape, range and memory layout.
+    Nothing is ever cast or copied in silence.
+    """
+    what = f"input {spec.name!r}"
+    if is_device_array(array):
+        array = device_view(array, what)
+    elif not isinstance(array, np.ndarray):
+        raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
+    if array.dtype != spec.dtype:
+        raise TypeError(f"{what} is {array.dtype}, the engine takes {spec.dtype}: use .astype(np.{spec.dtype})")
+    shape = tuple(array.shape)
+    if len(shape) != len(spec.shape):
+        raise ValueError(
+            f"{what} has {len(shape)} dimensions {shape}, the engine takes {len(spec.shape)}: {spec.shape}"
+        )
+    if any(not low <= size <= high for low, size, high in zip(spec.minimum, shape, spec.maximum, strict=True)):
+        if spec.minimum == spec.maximum:
+            raise ValueError(f"{what} has shape {shape}, the engine takes {spec.shape}")
+        raise ValueError(
+            f"{what} has shape {shape}, outside the optimization profile's range {spec.minimum} to {spec.maximum}"
+        )
+    if isinstance(array, np.ndarray) and not array.flags.c_contiguous:
+        raise ValueError(f"{what} is not contiguous: use np.ascontiguousarray(array)")
+    return array
+
+
+def check_output(spec: TensorSpec, shape: tuple[int, ...], array: Any) -> np.ndarray | DeviceArray:
+    """The array itself, or its DeviceArray, if the output of this shape can be written to it; else as check_input."""
+    what = f"out[{spec.name!r}]"
+    if is_device_array(array):
+        array = device_view(array, what)
+    elif not isinstance(array, np.ndarray):
+        raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
+    if array.dtype != spec.dtype:
+        raise TypeError(f"{what} is {array.dtype}, the engine gives {spec.dtype}")
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{what} has shape {tuple(array.shape)}, this call gives {shape}")
+    if isinstance(array, np.ndarray) and not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError(f"{what} must be contiguous and writeable")
+    return array

@@ -1,0 +1,354 @@
+"""Engines that run, on a real GPU: results, shapes, memory, interoperation, and every bad input."""
+
+import gc
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.buffers import cuda
+from helpers.builder import build_plan
+from helpers.lenet import lenet_network
+from helpers.onnx_parser import parse_onnx
+from helpers.trt import has
+
+pytestmark = pytest.mark.skipif(not has("gpu", "build"), reason="needs a GPU that this TensorRT runs and builds on")
+DATA = Path(__file__).resolve().parents[1] / "data"
+PROFILE = {"image": ((1, 1, 28, 28), (64, 1, 28, 28), (256, 1, 28, 28))}
+BACKENDS = [name for name in ("pycuda", "cuda_bindings") if has(name)]
+
+
+@pytest.fixture(scope="module")
+def weights():
+    with np.load(DATA / "lenet.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    with np.load(DATA / "mnist.npz") as file:
+        return file["test_images"][:, None].astype(np.float32) / 255, file["test_labels"]
+
+
+@pytest.fixture(scope="module")
+def plan():
+    # Without TF32, so that results can be compared with float32 on a CPU.
+    return build_plan(parse_onnx(DATA / "lenet.onnx"), profiles=[PROFILE], clear_flags=["TF32"])
+
+
+@pytest.fixture(scope="module")
+def reference(weights):
+    import torch
+
+    from helpers.lenet import torch_lenet
+
+    model = torch_lenet().eval()
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
+    def logits(images):
+        with torch.no_grad():
+            return model(torch.from_numpy(images)).numpy()
+
+    return logits
+
+
+@pytest.fixture(params=BACKENDS)
+def run(request, plan):
+    from helpers.runner import Runner
+
+    with Runner(plan, backend=request.param) as runner:
+        yield runner
+
+
+def test_pycuda_is_the_default():
+    assert cuda().name == ("pycuda" if has("pycuda") else "cuda_bindings")
+
+
+def test_accuracy_is_pytorchs_to_the_digit(run, digits, reference):
+    images, labels = digits
+    logits = np.concatenate([run(image=images[i : i + 250])["logits"] for i in range(0, len(images), 250)])
+    expected = reference(images)
+    assert (logits.argmax(1) == labels).sum() == (expected.argmax(1) == labels).sum()
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
+
+
+def test_many_batch_sizes_and_seeds(run, reference):
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        images = random.random((int(random.integers(1, 257)), 1, 28, 28), np.float32)
+        logits = run(image=images)["logits"]
+        assert logits.shape == (len(images), 10)
+        np.testing.assert_allclose(logits, reference(images), atol=1e-3, rtol=1e-3)
+
+
+def test_the_network_api_gives_the_same_logits(run, weights, digits):
+    from helpers.runner import Runner
+
+    images = digits[0][:64]
+    plan = build_plan(lenet_network(weights), profiles=[PROFILE], clear_flags=["TF32"])
+    with Runner(plan, backend=run._cuda) as other:
+        np.testing.assert_allclose(other(image=images)["logits"], run(image=images)["logits"], atol=1e-3)
+
+
+def test_results_belong_to_the_caller(run, digits):
+    first = run(image=digits[0][:8])["logits"]
+    kept = first.copy()
+    run(image=digits[0][8:16])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_views_and_out_are_opt_in(run, digits):
+    expected = run(image=digits[0][:8])["logits"]
+    view = run(image=digits[0][:8], views=True)["logits"]
+    np.testing.assert_array_equal(view, expected)
+    run(image=digits[0][8:16])
+    assert not np.array_equal(view, expected)
+    mine = np.empty((8, 10), np.float32)
+    assert run({"image": digits[0][:8]}, out={"logits": mine})["logits"] is mine
+    np.testing.assert_array_equal(mine, expected)
+
+
+def test_submit_and_the_next_call_loses_nothing(run, digits):
+    expected = [run(image=digits[0][i : i + 8])["logits"] for i in (0, 8, 16)]
+    pending = [run.submit(image=digits[0][i : i + 8]) for i in (0, 8, 16)]
+    for want, got in zip(expected, pending, strict=True):
+        np.testing.assert_array_equal(got.result()["logits"], want)
+        assert got.result() is got.result()
+
+
+def test_ten_thousand_inferences_leave_the_memory_as_it_is(run, digits):
+    images = digits[0]
+    run(image=images[:256])
+    with run._cuda:
+        free_before = run._cuda.memory()[0]
+    for i in range(10_000):
+        run(image=images[i % 1000 : i % 1000 + 1 + i % 256])
+    with run._cuda:
+        assert run._cuda.memory()[0] == free_before
+
+
+def test_closing_gives_the_memory_back(plan, digits):
+    from helpers.runner import Runner
+
+    def free():
+        gc.collect()
+        with cuda():
+            return cuda().memory()[0]
+
+    Runner(plan).close()
+    before = free()
+    for _ in range(20):
+        with Runner(plan) as runner:
+            runner(image=digits[0][:4])
+    assert free() >= before - (4 << 20)
+
+
+def test_two_runners_in_one_process(plan, digits):
+    from helpers.runner import Runner
+
+    with Runner(plan, backend=BACKENDS[0]) as one, Runner(plan, backend=BACKENDS[-1]) as two:
+        for i in range(20):
+            images = digits[0][i : i + 5]
+            np.testing.assert_array_equal(one(image=images)["logits"], two(image=images)["logits"])
+
+
+def test_one_engine_several_threads(plan, digits):
+    from helpers.runner import Runner
+
+    results, images = {}, digits[0][:16]
+    with Runner(plan) as first:
+        expected = first(image=images)["logits"]
+
+        def work(key):
+            with Runner(first.engine) as mine:
+                for _ in range(50):
+                    results[key] = mine(image=images)["logits"]
+
+        threads = [threading.Thread(target=work, args=(key,)) for key in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert len(results) == 4
+    for logits in results.values():
+        np.testing.assert_array_equal(logits, expected)
+
+
+def test_another_thread_is_told_what_to_do(run, digits):
+    caught = []
+
+    def work():
+        try:
+            run(image=digits[0][:1])
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert "Runner(first.engine)" in caught[0]
+    assert run(image=digits[0][:1])["logits"].shape == (1, 10)
+
+
+@pytest.mark.skipif(not has("pycuda"), reason="needs PyCUDA")
+def test_gpu_arrays_of_pycuda_without_copies(plan, digits):
+    from pycuda import gpuarray
+
+    from helpers.runner import Runner
+
+    images = digits[0][:32]
+    with Runner(plan, backend="pycuda") as runner:
+        expected = runner(image=images)["logits"]
+        with runner._cuda:
+            there, out = gpuarray.to_gpu(images), gpuarray.zeros((32, 10), np.float32)
+        result = runner(image=there, out={"logits": out})
+        assert result["logits"] is out
+        assert runner._addresses["image"] == there.ptr
+        assert runner._addresses["logits"] == out.ptr
+        with runner._cuda:
+            np.testing.assert_array_equal(out.get(), expected)
+            there.gpudata.free()
+            out.gpudata.free()
+
+
+@pytest.mark.skipif(not has("cuda_bindings"), reason="needs cuda-bindings")
+def test_pointers_of_cuda_bindings_without_copies(plan, digits):
+    from cuda.bindings import runtime
+
+    from helpers.runner import Runner
+    from helpers.tensors import DeviceArray
+
+    images = np.ascontiguousarray(digits[0][:32])
+    with Runner(plan) as runner:
+        expected = runner(image=images)["logits"]
+        with runner._cuda:
+            _, there = runtime.cudaMalloc(images.nbytes)
+            _, out = runtime.cudaMalloc(expected.nbytes)
+            kind = runtime.cudaMemcpyKind
+            runtime.cudaMemcpy(there, images.ctypes.data, images.nbytes, kind.cudaMemcpyHostToDevice)
+            runner(
+                image=DeviceArray(int(there), images.shape, images.dtype),
+                out={"logits": DeviceArray(int(out), expected.shape, expected.dtype)},
+            )
+            got = np.empty_like(expected)
+            runtime.cudaMemcpy(got.ctypes.data, out, got.nbytes, kind.cudaMemcpyDeviceToHost)
+            runtime.cudaFree(there)
+            runtime.cudaFree(out)
+    np.testing.assert_array_equal(got, expected)
+
+
+BAD_INPUTS = [
+    (lambda x: {}, KeyError),
+    (lambda x: {"img": x}, KeyError),
+    (lambda x: {"image": x, "more": x}, KeyError),
+    (lambda x: {"image": x.astype(np.float64)}, TypeError),
+    (lambda x: {"image": x.tolist()}, TypeError),
+    (lambda x: {"image": None}, TypeError),
+    (lambda x: {"image": x[0]}, ValueError),
+    (lambda x: {"image": x[:0]}, ValueError),
+    (lambda x: {"image": np.zeros((257, 1, 28, 28), np.float32)}, ValueError),
+    (lambda x: {"image": x[:, :, ::2, ::2]}, ValueError),
+    (lambda x: {"image": x[::2]}, ValueError),
+]
+
+
+def test_every_bad_input_is_refused_and_the_runner_goes_on(run, digits):
+    good = digits[0][:8]
+    expected = run(image=good)["logits"]
+    with run._cuda:
+        free = run._cuda.memory()[0]
+    for make, error in BAD_INPUTS:
+        with pytest.raises(error):
+            run(make(good))
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            run(image=good, out={"logits": np.zeros((3, 10), np.float32)})
+        np.testing.assert_array_equal(run(image=good)["logits"], expected)
+    with run._cuda:
+        assert run._cuda.memory()[0] == free
+
+
+def test_nan_is_computed_with(run, digits):
+    images = digits[0][:2].copy()
+    images[0, 0, 14, 14] = np.nan
+    logits = run(image=images)["logits"]
+    assert np.isnan(logits[0]).any()
+    assert not np.isnan(logits[1]).any()
+
+
+def test_a_closed_runner_says_so(plan, digits):
+    from helpers.runner import Runner
+
+    runner = Runner(plan)
+    runner.close()
+    runner.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        runner(image=digits[0][:1])
+
+
+class TestPlans:
+    """Damaged, truncated and foreign plans: refused, and the process lives."""
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda plan: b"",
+            lambda plan: bytes(1000),
+            lambda plan: plan[: len(plan) // 2],
+            lambda plan: b"vtrt" + plan[4:],
+            lambda plan: plan[:16] + (len(plan) + 1).to_bytes(8, "little") + plan[24:],
+        ],
+        ids=["empty", "zeros", "truncated", "magic", "size"],
+    )
+    def test_the_runtime_refuses_them(self, plan, damage):
+        from helpers.engine import EngineError, load_engine
+
+        with pytest.raises(EngineError):
+            load_engine(damage(plan), trusted=True)
+
+    def test_a_plan_from_elsewhere_is_not_even_tried(self, plan):
+        from helpers.plan import PlanUntrusted
+
+        from helpers.engine import load_engine
+
+        with pytest.raises(PlanUntrusted):
+            load_engine(plan[:-1] + bytes([plan[-1] ^ 1]))
+
+    def test_a_saved_plan_loads_and_a_flipped_byte_does_not(self, plan, tmp_path, digits):
+        from helpers.plan import PlanError, save_plan
+
+        from helpers.runner import Runner
+
+        path = tmp_path / "lenet.plan"
+        save_plan(path, plan)
+        with Runner(path) as runner:
+            assert runner(image=digits[0][:1])["logits"].shape == (1, 10)
+        damaged = bytearray(plan)
+        damaged[len(plan) // 2] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(PlanError):
+            Runner(path)
+
+    def test_none_is_explained(self):
+        from helpers.engine import load_engine
+
+        with pytest.raises(TypeError, match="build"):
+            load_engine(None)
+
+
+def test_page_locked_memory_outlives_everything_but_its_views():
+    for name in BACKENDS:
+        with cuda(name) as backend:
+            array = backend.pinned((4, 5), np.dtype(np.float32))
+            assert array.shape == (4, 5)
+            array[:] = 7
+            view = array[1:]
+            del array
+            gc.collect()
+            assert (view == 7).all()
+
+
+def test_not_enough_memory_is_a_memory_error():
+    for name in BACKENDS:
+        with cuda(name) as backend, pytest.raises(MemoryError, match="bytes left"):
+            backend.allocate(1 << 46)

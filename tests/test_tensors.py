@@ -1,0 +1,133 @@
+"""The checks before anything reaches the GPU: pure NumPy, so they are tested everywhere."""
+
+import numpy as np
+import pytest
+
+from helpers.tensors import DeviceArray, TensorSpec, check_input, check_names, check_output, device_view
+
+FLOAT = np.dtype(np.float32)
+IMAGE = TensorSpec("image", True, FLOAT, (-1, 1, 28, 28), (1, 1, 28, 28), (256, 1, 28, 28))
+FIXED = TensorSpec("fixed", True, FLOAT, (2, 3), (2, 3), (2, 3))
+LOGITS = TensorSpec("logits", False, FLOAT, (-1, 10), (-1, 10), (-1, 10))
+SPECS = {spec.name: spec for spec in (IMAGE, LOGITS)}
+
+
+def digits(batch=4, dtype=np.float32):
+    return np.zeros((batch, 1, 28, 28), dtype)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 256])
+def test_what_fits_is_passed_on_untouched(batch):
+    array = digits(batch)
+    assert check_input(IMAGE, array) is array
+
+
+def test_nan_and_infinity_are_values():
+    array = digits()
+    array[0], array[1] = np.nan, np.inf
+    assert check_input(IMAGE, array) is array
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "message"),
+    [
+        (
+            digits(dtype=np.float64),
+            TypeError,
+            r"float64, the engine takes float32: use .astype\(np.float32\)",
+        ),
+        (digits(dtype=np.uint8), TypeError, "uint8"),
+        ([[0.0]], TypeError, "'image' is a list; give a NumPy array"),
+        (None, TypeError, "NoneType"),
+        (np.zeros((28, 28), np.float32), ValueError, r"'image' has 2 dimensions \(28, 28\), the engine takes 4"),
+        (digits(0), ValueError, r"range \(1, 1, 28, 28\) to \(256, 1, 28, 28\)"),
+        (digits(257), ValueError, "outside the optimization profile's range"),
+        (np.zeros((4, 3, 28, 28), np.float32), ValueError, "outside"),
+        (digits(8)[::2], ValueError, r"'image' is not contiguous: use np.ascontiguousarray"),
+        (np.asfortranarray(np.zeros((4, 1, 28, 28), np.float32)), ValueError, "not contiguous"),
+    ],
+)
+def test_every_bad_input_is_named(array, error, message):
+    with pytest.raises(error, match=message):
+        check_input(IMAGE, array)
+
+
+def test_a_fixed_shape_is_not_called_a_range():
+    with pytest.raises(ValueError, match=r"shape \(3, 3\), the engine takes \(2, 3\)"):
+        check_input(FIXED, np.zeros((3, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"img": 0}, "no input 'img'; its inputs are 'image'"),
+        ({}, "'image' is missing; got nothing"),
+        ({"image": 0, "logits": 0}, "no input 'logits'"),
+    ],
+)
+def test_names(given, message):
+    with pytest.raises(KeyError, match=message):
+        check_names(SPECS, given)
+
+
+def test_names_that_fit():
+    check_names(SPECS, {"image": 0})
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "message"),
+    [
+        (np.zeros((4, 10)), TypeError, "float64, the engine gives float32"),
+        (np.zeros((5, 10), np.float32), ValueError, r"shape \(5, 10\), this call gives \(4, 10\)"),
+        (np.zeros((10, 4), np.float32).T, ValueError, "contiguous and writeable"),
+        ("x", TypeError, "is a str"),
+    ],
+)
+def test_out_is_checked(array, error, message):
+    with pytest.raises(error, match=message):
+        check_output(LOGITS, (4, 10), array)
+
+
+def test_out_that_fits_and_out_that_is_read_only():
+    array = np.zeros((4, 10), np.float32)
+    assert check_output(LOGITS, (4, 10), array) is array
+    array.flags.writeable = False
+    with pytest.raises(ValueError, match="writeable"):
+        check_output(LOGITS, (4, 10), array)
+
+
+class FakeGpuArray:
+    """Has the interface of an array in GPU memory; nothing here reads the memory behind it."""
+
+    def __init__(self, shape, dtype=np.float32, strides=None):
+        self.__cuda_array_interface__ = {
+            "data": (4096, False),
+            "shape": shape,
+            "typestr": np.dtype(dtype).str,
+            "strides": strides,
+            "version": 3,
+        }
+
+
+def test_arrays_in_gpu_memory_are_checked_alike():
+    array = FakeGpuArray((4, 1, 28, 28))
+    view = check_input(IMAGE, array)
+    assert isinstance(view, DeviceArray)
+    assert view.pointer == 4096
+    assert view.owner is array
+    with pytest.raises(TypeError, match="float64"):
+        check_input(IMAGE, FakeGpuArray((4, 1, 28, 28), np.float64))
+    with pytest.raises(ValueError, match="outside"):
+        check_input(IMAGE, FakeGpuArray((400, 1, 28, 28)))
+
+
+def test_strided_gpu_memory_is_refused_and_explicit_packed_strides_are_fine():
+    with pytest.raises(ValueError, match="not contiguous in GPU memory"):
+        device_view(FakeGpuArray((4, 10), strides=(80, 4)), "input 'x'")
+    assert device_view(FakeGpuArray((4, 10), strides=(40, 4)), "x").shape == (4, 10)
+    assert device_view(FakeGpuArray((1, 10), strides=(999, 4)), "x").shape == (1, 10)
+
+
+def test_a_bare_address_becomes_an_array():
+    again = device_view(DeviceArray(1 << 20, (2, 5), FLOAT), "x")
+    assert (again.pointer, again.shape, again.dtype) == (1 << 20, (2, 5), FLOAT)
