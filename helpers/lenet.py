@@ -105,40 +105,44 @@ def lenet_network(weights: Mapping[str, np.ndarray], name: str = "lenet") -> trt
 
     network = create_network(name)
 
-    def convolution(x, layer, maps):
-        kernel, bias = (keep(network, weights[f"{layer}.{part}"]) for part in ("weight", "bias"))
-        conv = network.add_convolution_nd(x, maps, (5, 5), kernel, bias)
-        conv.name = layer
-        return conv
+    # Every layer gets PyTorch's name for it: TensorRT's messages, tables and profiles speak of layers by name.
+    def named(layer, label):
+        layer.name = label
+        return layer.get_output(0)
 
-    def relu(x):
-        return network.add_activation(x, trt.ActivationType.RELU).get_output(0)
+    def convolution(x, label, maps, padding):
+        kernel, bias = (keep(network, weights[f"{label}.{part}"]) for part in ("weight", "bias"))
+        layer = network.add_convolution_nd(x, maps, (5, 5), kernel, bias)
+        layer.padding_nd = (padding, padding)
+        return named(layer, label)
 
-    def halve(x):
-        pool = network.add_pooling_nd(x, trt.PoolingType.MAX, (2, 2))
-        pool.stride_nd = (2, 2)
-        return pool.get_output(0)
+    def relu(x, label):
+        return named(network.add_activation(x, trt.ActivationType.RELU), label)
 
-    def linear(x, layer):
+    def halve(x, label):
+        layer = network.add_pooling_nd(x, trt.PoolingType.MAX, (2, 2))
+        layer.stride_nd = (2, 2)
+        return named(layer, label)
+
+    def constant(label, array):
+        return named(network.add_constant(array.shape, keep(network, array)), label)
+
+    def linear(x, label):
         """x @ weight.T + bias: PyTorch keeps matrices as (out, in)."""
-        weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"].reshape(1, -1)
-        matrix = network.add_constant(weight.shape, keep(network, weight)).get_output(0)
+        matrix = constant(f"{label}.weight", weights[f"{label}.weight"])
+        row = constant(f"{label}.bias", weights[f"{label}.bias"].reshape(1, -1))
         product = network.add_matrix_multiply(x, trt.MatrixOperation.NONE, matrix, trt.MatrixOperation.TRANSPOSE)
-        product.name = layer
-        row = network.add_constant(bias.shape, keep(network, bias)).get_output(0)
-        add = network.add_elementwise(product.get_output(0), row, trt.ElementWiseOperation.SUM)
-        add.name = f"{layer}.bias"
-        return add.get_output(0)
+        total = network.add_elementwise(named(product, label), row, trt.ElementWiseOperation.SUM)
+        return named(total, f"{label}.sum")
 
     x = network.add_input("image", trt.float32, (-1, 1, 28, 28))
-    conv1 = convolution(x, "conv1", 16)
-    conv1.padding_nd = (2, 2)
-    x = halve(relu(conv1.get_output(0)))
-    x = halve(relu(convolution(x, "conv2", 32).get_output(0)))
+    x = halve(relu(convolution(x, "conv1", 16, padding=2), "relu1"), "pool1")
+    x = halve(relu(convolution(x, "conv2", 32, padding=0), "relu2"), "pool2")
     flatten = network.add_shuffle(x)
     flatten.reshape_dims = (-1, 800)
-    x = relu(linear(flatten.get_output(0), "fc1"))
-    x = relu(linear(x, "fc2"))
+    x = named(flatten, "flatten")
+    x = relu(linear(x, "fc1"), "relu3")
+    x = relu(linear(x, "fc2"), "relu4")
     x = linear(x, "fc3")
     x.name = "logits"
     network.mark_output(x)

@@ -77,6 +77,15 @@ def test_the_network_api_gives_the_same_shapes_as_the_parser(weights):
 
 
 @needs_build
+def test_every_layer_has_a_name_of_its_own(weights):
+    network = lenet_network(weights)
+    names = [network.get_layer(i).name for i in range(network.num_layers)]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "Unnamed" in name]
+    assert set(WEIGHT_SHAPES) - set(names) == {f"conv{n}.{part}" for n in "12" for part in ("weight", "bias")}
+
+
+@needs_build
 @pytest.mark.parametrize(
     ("change", "message"),
     [
