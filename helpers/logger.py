@@ -53,6 +53,7 @@ class PythonLogger(trt.ILogger):
         name = severity.name
         if self.hide_cuda_noise and name == "ERROR" and _is_cuda_noise(msg):
             name = "VERBOSE"
+        msg = msg.rstrip()  # the ONNX parser ends its messages with a newline
         message = Message(name, msg)
         self.counts[name] += 1
         self.messages.append(message)

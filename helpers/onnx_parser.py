@@ -93,6 +93,6 @@ def _check_external_data(path: Path) -> None:
             location = ExternalDataInfo(tensor).location
             if not (path.parent / location).is_file():
                 raise FileNotFoundError(
-                    f"{path} keeps tensor {tensor.name!r} in {location!r}, which is not in {path.parent.resolve()}: "
+                    f"{path} keeps tensor {tensor.name!r} in {location!r}, which is not in {path.parent}: "
                     "copy that file beside the model, or export with external_data=False"
                 )

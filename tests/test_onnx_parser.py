@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers.builder import build_plan
+from helpers.logger import get_logger
 from helpers.onnx_parser import OnnxParseError, parse_onnx
 from helpers.trt import has
 
@@ -84,6 +85,13 @@ def test_every_error_is_listed():
         parse_onnx(bad.SerializeToString())
     for node in error.value.errors:
         assert node.description in str(error.value)
+
+
+def test_the_parsers_messages_come_without_their_newlines():
+    with get_logger().capture() as messages, pytest.raises(OnnxParseError):
+        parse_onnx(model(helper.make_node("FancyOp", ["x"], ["y"])).SerializeToString())
+    assert messages
+    assert not [message.text for message in messages if message.text != message.text.rstrip()]
 
 
 class TestExternalData:
