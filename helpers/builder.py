@@ -112,6 +112,9 @@ def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options
         config.builder_optimization_level = options.optimization_level
     if options.targets:
         _set_targets(config, options.targets)
+    if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):
+        # Several execution contexts may then use one profile, as later releases always allow.
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     _add_profiles(builder, config, network, options.profiles)
     return config
 

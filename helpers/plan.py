@@ -45,8 +45,8 @@ class PlanUntrusted(PlanError):
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """What a plan says of itself: ``flavour`` and ``version`` of the library that made it, its ``size`` in bytes, and for
-    RTX the ``targets`` that it has kernels for, such as ("SM86", "SM89")."""
+    """What a plan says of itself: ``flavour`` and ``version`` of the library that made it, its ``size`` in bytes, and
+    for RTX the ``targets`` that it has kernels for, such as ("SM86", "SM89")."""
 
     flavour: str
     size: int

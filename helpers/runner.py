@@ -60,9 +60,12 @@ class Runner:
                 self._context = self.engine.create_execution_context()
             if self._context is None:
                 raise EngineError("no execution context could be created", messages)
-            if profile:
-                self._context.set_optimization_profile_async(profile, self._handle)
-                self._cuda.synchronize(self._stream)
+            # Asked for even if it is the first: in 8.6 only an engine's first context gets a profile by itself.
+            with get_logger().capture() as messages:
+                chosen = self._context.set_optimization_profile_async(profile, self._handle)
+            if not chosen:
+                raise EngineError(f"profile {profile} could not be chosen; does another context use it?", messages)
+            self._cuda.synchronize(self._stream)
             self._shapes: dict[str, tuple[int, ...]] = {}
             self._addresses: dict[str, int] = {}
             self._set_shapes({name: spec.maximum for name, spec in self.specs.items() if spec.is_input})
