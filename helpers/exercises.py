@@ -1,0 +1,181 @@
+"""Exercises that answer back: ``check("02.1", answer)`` says ✅ or ❌ with one hint, and never shows a stack trace.
+
+The specifications are functions in notebooks/exercises/chNN.py; chapter 00 shows the progress over all of them.
+Set WORKBOOK_STRICT=1 to get exceptions instead: the tests do. Needs IPython to display, and pandas for the table.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import inspect
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from .atomic import write_atomically
+from .trust import state_folder
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "exercises"
+SYMBOLS = {"solved": "✅", "wrong": "❌", "open": "○"}
+
+
+class Wrong(AssertionError):
+    """An answer is not right: what was ``expected``, what was ``got``, and one ``hint``."""
+
+    def __init__(self, expected: Any, got: Any, hint: str):
+        self.expected, self.got, self.hint = str(expected), str(got), hint
+        super().__init__(f"expected {self.expected}; got {self.got}; hint: {self.hint}")
+
+
+class NotSolved(AssertionError):
+    """In strict mode: the stub has not been touched."""
+
+
+def expect(condition: Any, expected: Any, got: Any, hint: str) -> None:
+    """Raises :class:`Wrong` unless the condition holds. Specifications consist of these."""
+    if not condition:
+        raise Wrong(expected, got, hint)
+
+
+def started(condition: Any) -> None:
+    """Raises :class:`NotSolved` unless the condition holds: the stub still does what it did when it was handed out."""
+    if not condition:
+        raise NotSolved("the stub has not been touched")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: its ``number`` and ``title``, what is ``learnt`` by solving it, what it ``needs``, and its test."""
+
+    number: str
+    title: str
+    learnt: str
+    needs: tuple[str, ...]
+    test: Callable[..., None]
+
+
+_registry: dict[str, Exercise] = {}
+
+
+def exercise(number: str, title: str, learnt: str, needs: tuple[str, ...] = ()) -> Callable:
+    """Decorates a specification: a function of the answers that calls :func:`expect`."""
+
+    def register(test: Callable[..., None]) -> Callable[..., None]:
+        _registry[number] = Exercise(number, title, learnt, needs, test)
+        return test
+
+    return register
+
+
+def exercises() -> dict[str, Exercise]:
+    """All exercises by number, in order."""
+    for path in sorted(FOLDER.glob("ch*.py")):
+        _load(path)
+    return dict(sorted(_registry.items()))
+
+
+def _load(path: Path) -> None:
+    if not any(number.startswith(path.stem[2:] + ".") for number in _registry):
+        spec = importlib.util.spec_from_file_location(f"workbook_exercises_{path.stem}", path)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check answers; shows itself in a notebook, as HTML for eyes and screen readers and as plain text."""
+
+    number: str
+    state: str  # "solved", "wrong" or "open"
+    lines: tuple[tuple[str, str], ...]  # (label, text)
+
+    def __str__(self) -> str:
+        words = {"solved": "solved", "wrong": "not yet", "open": "not solved so far"}
+        return "\n".join(
+            [f"{SYMBOLS[self.state]} {self.number} {words[self.state]}", *(f"   {a}: {b}" for a, b in self.lines)]
+        )
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        # JupyterLab's own alert boxes follow its theme; the state is said in words and not by colour alone.
+        kind = {"solved": "success", "wrong": "danger", "open": "info"}[self.state]
+        head, *_ = str(self).splitlines()
+        rows = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in self.lines)
+        box = f'<div class="alert alert-{kind}" role="status"><div><b>{head}</b></div>{rows}</div>'
+        return {"text/html": box, "text/plain": str(self)}
+
+
+def check(number: str, *answers: Any) -> None:
+    """Checks the answers to an exercise and shows a :class:`Verdict`.
+
+    Raises KeyError for an unknown number, and in strict mode NotSolved, Wrong, or whatever the specification raised.
+    """
+    _load(FOLDER / f"ch{number.split('.')[0]}.py")
+    if number not in _registry:
+        raise KeyError(f"there is no exercise {number!r}; there are {', '.join(exercises())}")
+    verdict, error = _judge(_registry[number], answers)
+    _remember(number, verdict.state)
+    if error is not None and os.environ.get("WORKBOOK_STRICT"):
+        raise error
+    from IPython.display import display
+
+    display(verdict)
+
+
+def _judge(task: Exercise, answers: tuple) -> tuple[Verdict, Exception | None]:
+    try:
+        started(any(answer is not None and answer is not ... for answer in answers))
+        inspect.signature(task.test).bind(*answers)
+        task.test(*answers)
+    except NotSolved as untouched:
+        return Verdict(task.number, "open", (("to do", task.title),)), untouched
+    except Wrong as wrong:
+        lines = (("expected", wrong.expected), ("got", wrong.got), ("hint", wrong.hint))
+        return Verdict(task.number, "wrong", lines), wrong
+    except Exception as error:  # an answer of a kind that the specification did not think of
+        lines = (("expected", task.title), ("got", f"{type(error).__name__}: {error}"), ("hint", "try it in a cell."))
+        return Verdict(task.number, "wrong", lines), error
+    return Verdict(task.number, "solved", (("learnt", task.learnt),)), None
+
+
+def _file() -> Path:
+    return state_folder() / "exercises.json"
+
+
+def _read() -> dict[str, dict[str, str]]:
+    try:
+        return json.loads(_file().read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _remember(number: str, state: str) -> None:
+    done = _read()
+    if state == "open" or done.get(number, {}).get("state") == "solved":
+        return  # what was solved once stays solved, also when the notebook is run from the top again
+    done[number] = {"state": state, "date": date.today().isoformat()}
+    write_atomically(_file(), json.dumps(done, indent=1, sort_keys=True).encode())
+
+
+def progress() -> Any:
+    """A pandas DataFrame of all exercises: number, title, state ("solved", "tried", "open", "needs a GPU"), date."""
+    import pandas
+
+    from .trt import missing
+
+    done, rows = _read(), []
+    for task in exercises().values():
+        entry = done.get(task.number, {})
+        state = {"solved": "✅ solved", "wrong": "❌ tried"}.get(entry.get("state", ""), "○ open")
+        if not state.startswith("✅") and missing(*task.needs):
+            state = "needs " + ("a GPU" if "gpu" in task.needs else ", ".join(task.needs))
+        rows.append((task.number, task.title, state, entry.get("date", "")))
+    return pandas.DataFrame(rows, columns=["exercise", "what to do", "state", "date"]).set_index("exercise")
+
+
+def reset_progress() -> None:
+    """Forgets which exercises were solved on this machine."""
+    _file().unlink(missing_ok=True)

@@ -1,0 +1,9 @@
+# hint: compare with <=, not >=
+class QuietLogger(trt.ILogger):
+    def __init__(self):
+        trt.ILogger.__init__(self)
+        self.kept = []
+
+    def log(self, severity, msg):
+        if int(severity) >= int(trt.ILogger.Severity.WARNING):
+            self.kept.append(msg)

@@ -1,0 +1,3 @@
+# hint: read the header
+def total_size(plan):
+    return len(plan)

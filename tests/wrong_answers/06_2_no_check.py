@@ -1,0 +1,3 @@
+# hint: compare the checksum
+def load(path, sha256):
+    return path.read_bytes()
