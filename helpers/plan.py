@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from . import trust
-from .atomic import write_atomically
+from .atomic import write_together
 from .device import gpus
+from .model_digest import model_sha256
+from .plan_header import (
+    HEADER_BYTES,
+    RTX_TARGETS,
+    PlanDamaged,
+    PlanError,
+    PlanHeader,
+    PlanNotFound,  # noqa: F401  for those who catch it
+    open_plan,
+    parse_header,
+    read_header,
+)
 from .trt import FLAVOUR, VERSION
-
-# NVIDIA does not document the header; this layout was found by comparing plans (chapter 06).
-MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
-HEADER_BYTES = 40
-RTX_TARGETS = {1: "SM75", 2: "SM80", 4: "SM86", 8: "SM89", 16: "SM120", 32: "SM121"}
-
-
-class PlanError(ValueError):
-    """A plan cannot be used as it is; the message names the file, what is wrong, and what to do."""
-
-
-class PlanDamaged(PlanError):
-    """The bytes are not those that were saved, or no plan at all."""
 
 
 class PlanMismatch(PlanError):
@@ -36,7 +34,7 @@ class PlanMismatch(PlanError):
 
     def __init__(self, label: str, field: str, plan: Any, here: Any):
         self.field, self.plan, self.here = field, plan, here
-        super().__init__(f"{label}: its {field} is {plan}, but here it is {here}: build it again")
+        super().__init__(f"{label} does not fit ({field}: {plan} in the plan, {here} here): build it again here")
 
 
 class PlanUntrusted(PlanError):
@@ -44,21 +42,10 @@ class PlanUntrusted(PlanError):
 
 
 @dataclass(frozen=True)
-class PlanHeader:
-    """What a plan says of itself: ``flavour`` and ``version`` of the library that made it, its ``size`` in bytes, and
-    for RTX the ``targets`` that it has kernels for, such as ("SM86", "SM89")."""
-
-    flavour: str
-    size: int
-    version: str
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class PlanInfo:
     """The sidecar of a plan: which TensorRT made it, for which GPU, from what, with which options, and its SHA-256.
 
-    ``gpu`` and ``compute_capability`` ("9.0") are None for a plan that was built ahead of time, without a GPU.
+    ``gpu`` and ``compute_capability`` ("9.0") are None for a plan that was saved on a machine without a GPU.
     """
 
     flavour: str
@@ -74,33 +61,36 @@ class PlanInfo:
     created: str
 
 
-def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
-    """Reads the header of a plan, given as bytes or as a file. Needs neither a GPU nor TensorRT.
-
-    Raises PlanDamaged for what is empty, no plan, or not as long as it says, and FileNotFoundError.
-    """
-    label = "the plan"
-    if isinstance(plan, (str, os.PathLike)):
-        label, plan = str(plan), Path(plan).read_bytes()
-    if len(plan) < HEADER_BYTES:
-        raise PlanDamaged(f"{label} is {len(plan)} bytes long, too short for a plan: build or copy it again")
-    magic = bytes(plan[:4])
-    if magic not in MAGIC:
-        raise PlanDamaged(f"{label} is not a TensorRT plan: it begins with {magic!r} instead of b'ftrt' or b'vtrt'")
-    (size,) = struct.unpack_from("<Q", plan, 16)
-    if size != len(plan):
-        raise PlanDamaged(f"{label} is {len(plan):,} bytes long but says {size:,}: copy or build it again")
-    flavour = MAGIC[magic]
-    rtx = flavour == "tensorrt_rtx"
-    version = ".".join(str(byte) for byte in plan[24 : 28 if rtx else 27])
-    (mask,) = struct.unpack_from("<I", plan, 32)
-    targets = tuple(name for bit, name in RTX_TARGETS.items() if rtx and mask & bit)
-    return PlanHeader(flavour, size, version, targets)
-
-
 def sidecar(path: str | os.PathLike) -> Path:
     """Where the sidecar of a plan lies: beside it, with ``.json`` added to its name."""
     return Path(f"{os.fspath(path)}.json")
+
+
+def plain_options(options: Any) -> dict[str, Any] | None:
+    """Build options, a dataclass or a mapping, as they come back from JSON. Fields that do not count when two are
+    compared (``BuildOptions.progress``) are left out. Raises TypeError for what JSON cannot hold."""
+    if dataclasses.is_dataclass(options) and not isinstance(options, type):
+        uncompared = {field.name for field in dataclasses.fields(options) if not field.compare}
+        options = {k: v for k, v in dataclasses.asdict(options).items() if k not in uncompared}
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options are a dataclass or a mapping, not {type(options).__name__}")
+    try:
+        return options if options is None else json.loads(json.dumps(dict(options), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"options must be plain data, so that they fit into the plan's sidecar: {error}") from error
+
+
+def plan_bytes(plan: bytes) -> bytes:
+    """A plan, given as bytes or any other buffer, as bytes. Raises TypeError for everything else, above all for the
+    None that a failed build returns, and PlanDamaged for bytes that are no plan."""
+    if plan is None:
+        raise TypeError("plan is None: the build failed; look at the errors that it logged (build_plan raises them)")
+    try:
+        plan = memoryview(plan).tobytes()
+    except TypeError:
+        raise TypeError(f"a plan is bytes, not {type(plan).__name__}") from None
+    read_header(plan)
+    return plan
 
 
 def save_plan(
@@ -108,101 +98,149 @@ def save_plan(
 ) -> PlanInfo:
     """Writes a plan and its sidecar, each whole or not at all, and returns what the sidecar says.
 
-    ``source`` is the model that the plan was built from, ``options`` a dataclass or mapping, such as BuildOptions.
-    Raises TypeError if ``plan`` is no bytes (a failed build gives None), PlanDamaged if they are no plan, and OSError.
+    ``plan`` is bytes or any other buffer, such as trt.IHostMemory; ``source`` the model file that it was built from;
+    ``options`` a dataclass or a mapping, such as BuildOptions. (The flag VERSION_COMPATIBLE among its ``flags``, or a
+    true ``hardware_compatible``, later lets other versions, or other GPUs, load the plan.)
+    Raises TypeError if ``plan`` is no buffer (a failed build gives None) or the options are not plain data,
+    PlanDamaged if it is no plan, FileNotFoundError for a missing model, and OSError; then nothing has changed.
     """
-    if plan is None:
-        raise TypeError("plan is None: the build failed, and the logger knows why")
-    plan = bytes(plan)
+    plan = plan_bytes(plan)
     header = read_header(plan)
-    gpu = gpus()[0] if gpus() else None
-    if dataclasses.is_dataclass(options):
-        options = dataclasses.asdict(options)
+    ours = _fits_flavour(header.flavour) and _minor(header.version) == _minor(VERSION)
+    gpu = gpus()[0] if ours and gpus() else None
     info = PlanInfo(
         flavour=header.flavour,
-        version=VERSION,
+        version=VERSION if ours else header.version,
         gpu=gpu and gpu.name,
         compute_capability=gpu and _capability(),
         targets=header.targets,
-        size=len(plan),
+        size=header.size,
         sha256=trust.sha256(plan),
         source=None if source is None else Path(source).name,
-        source_sha256=None if source is None else trust.sha256(Path(source).read_bytes()),
-        options=options,
+        source_sha256=None if source is None else model_sha256(source),
+        options=plain_options(options),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    # The plan first: if it stops here, the old sidecar's checksum does not fit, and loading says so.
-    write_atomically(path, plan)
-    write_atomically(sidecar(path), (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode())
+    # The plan gets its name first: if it stops between the two, the old sidecar's checksum does not fit, and loading
+    # says so.
+    text = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
+    write_together({Path(path): plan, sidecar(path): text.encode()})
     return info
 
 
 def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | os.PathLike | None = None) -> bytes:
     """Reads a plan after every check that can be made without deserializing it; returns its bytes.
 
-    Checked in this order: the header, the sidecar's size and checksum, the TensorRT and the GPU that it was made for,
-    the model if ``source`` is given, and that this user built it here. ``trusted=True`` says that you know where a
-    plan from elsewhere comes from; it may then also come without a sidecar.
+    Checked in this order: the header, the sidecar and its checksum, the TensorRT and the GPU that the plan was made
+    for, the model if ``source`` is given, and that this user built it here. ``trusted=True`` says that you know where a
+    plan comes from. It may then also come without a sidecar, and only its header is checked; a sidecar that is there
+    must be right all the same.
 
-    Raises FileNotFoundError, PlanDamaged, PlanMismatch or PlanUntrusted.
+    Raises PlanNotFound, PlanDamaged, PlanMismatch or PlanUntrusted; FileNotFoundError for a missing model.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no plan {path}")
-    plan = path.read_bytes()
-    header = read_header(path)
-    info = _read_sidecar(path, optional=trusted)
+    with open_plan(path) as file:
+        plan = file.read()
+    header = parse_header(str(path), plan[:HEADER_BYTES], len(plan))
+    digest = trust.sha256(plan)
+    info = read_sidecar(path) if sidecar(path).exists() or not trusted else None
     if info is not None:
-        if info.size != len(plan) or info.sha256 != trust.sha256(plan):
-            raise PlanDamaged(
-                f"{path} is not what was saved: its SHA-256 differs from {sidecar(path).name}. Build it again"
-            )
-        if info.flavour != header.flavour:
-            raise PlanDamaged(f"{path} was made by {header.flavour}, but {sidecar(path).name} says {info.flavour}")
+        _check_belongs(path, header, digest, info)
     _check_fits(path, header, info)
-    if source is not None and info is not None and info.source_sha256 is not None:
-        digest = trust.sha256(Path(source).read_bytes())
-        if digest != info.source_sha256:
-            raise PlanMismatch(str(path), f"source {info.source}", info.source_sha256[:12] + "…", digest[:12] + "…")
-    if not (trusted or trust.is_trusted(plan)):
+    if source is not None:
+        known, here = info and info.source_sha256, model_sha256(source)
+        if known != here:
+            known = f"{info.source} with SHA-256 {known[:12]}…" if known else "unknown"
+            raise PlanMismatch(str(path), "source model", known, f"{Path(source).name} with {here[:12]}…")
+    if not (trusted or trust.is_trusted(digest)):
         raise PlanUntrusted(
-            f"{path} was not built here by you. A plan is executable code: build it here from the model, or say "
-            "trusted=True if you know its source"
+            f"{path} is not in your list of plans built here. A plan is executable code: build it here from the model, "
+            "or say trusted=True if you know where it comes from"
         )
     return plan
+
+
+def read_sidecar(path: str | os.PathLike) -> PlanInfo:
+    """The sidecar of the plan at ``path``. It proves nothing: whoever can write the plan can write the sidecar.
+
+    Raises PlanDamaged if it is missing, cannot be read, or is not the sidecar of a plan.
+    """
+    file = sidecar(path)
+    try:
+        fields = json.loads(file.read_bytes())
+        if not isinstance(fields, dict):
+            raise ValueError(f"it is a JSON {type(fields).__name__}, not an object")
+        for field in dataclasses.fields(PlanInfo):
+            if field.name not in fields:
+                raise ValueError(f"it has no field {field.name!r}")
+            value = fields[field.name]
+            if not (isinstance(value, _KINDS.get(field.name, str)) or (value is None and "None" in field.type)):
+                raise ValueError(f"its field {field.name!r} is {value!r}")
+        names = {field.name for field in dataclasses.fields(PlanInfo)}  # a later release may know more
+        return PlanInfo(**{k: tuple(v) if k == "targets" else v for k, v in fields.items() if k in names})
+    except FileNotFoundError:
+        raise PlanDamaged(
+            f"{path} has no sidecar {file.name} beside it: copy both files, or build the plan again"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise PlanDamaged(f"{file} is not the sidecar of a plan ({error}): build the plan again") from error
+
+
+_KINDS = {"targets": list, "size": int, "options": dict}
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _capability() -> str:
     return ".".join(map(str, gpus()[0].compute_capability))
 
 
-def _check_fits(path: Path, header: PlanHeader, info: PlanInfo | None) -> None:
+def _lean() -> bool:
     # Lean and dispatch runtimes run plans of the full library, also older ones: they judge for themselves.
-    label, lean = str(path), FLAVOUR in ("tensorrt_lean", "tensorrt_dispatch")
-    if header.flavour != ("tensorrt" if lean else FLAVOUR):
+    return FLAVOUR in ("tensorrt_lean", "tensorrt_dispatch")
+
+
+def _fits_flavour(flavour: str) -> bool:
+    return flavour == ("tensorrt" if _lean() else FLAVOUR)
+
+
+def _check_belongs(path: Path, header: PlanHeader, digest: str, info: PlanInfo) -> None:
+    file = sidecar(path).name
+    if (info.size, info.sha256) != (header.size, digest):
+        what = "size" if info.size != header.size else "SHA-256"
+        raise PlanDamaged(
+            f"{path} is not what was saved: its {what} differs from the one in {file}. Copy both files again, or "
+            "build the plan again"
+        )
+    said = (info.flavour, _minor(info.version), info.targets)
+    found = (header.flavour, _minor(header.version), header.targets)
+    for field, sidecar_says, plan_says in zip(("flavour", "version", "targets"), said, found, strict=True):
+        if sidecar_says != plan_says:
+            raise PlanDamaged(f"{path} and {file} do not agree on the {field}: build the plan again")
+
+
+def _check_fits(path: Path, header: PlanHeader, info: PlanInfo | None) -> None:
+    label, options = str(path), (info and info.options) or {}
+    if not _fits_flavour(header.flavour):
         raise PlanMismatch(label, "flavour", header.flavour, FLAVOUR)
-    if not lean and VERSION.split(".")[:2] != header.version.split(".")[:2]:
-        raise PlanMismatch(label, "TensorRT version", header.version, VERSION)
+    flags = options.get("flags")
+    if not (_lean() or (isinstance(flags, list) and "VERSION_COMPATIBLE" in flags)):
+        # The header of 8.6.1 says 8.6.0, so only the sidecar is compared in full.
+        if _minor(header.version) != _minor(VERSION):
+            raise PlanMismatch(label, "TensorRT version", header.version, VERSION)
+        if info is not None and info.version != VERSION:
+            raise PlanMismatch(label, "TensorRT version", info.version, VERSION)
     if not gpus():
         return  # nothing can run here, so there is nothing to fit
     if header.targets:
         here = "SM" + _capability().replace(".", "")
-        if here not in header.targets:
+        unnamed = any(target.startswith("bit ") for target in header.targets) and here not in RTX_TARGETS.values()
+        if here not in header.targets and not unnamed:
             raise PlanMismatch(label, "targets", ", ".join(header.targets), here)
-    elif info is not None and info.compute_capability is not None:
-        compatible = bool(info.options and info.options.get("hardware_compatible"))
-        if info.compute_capability != _capability() and not compatible:
+    elif info is not None and info.compute_capability is not None and not options.get("hardware_compatible"):
+        if info.compute_capability != _capability():
             raise PlanMismatch(label, "compute capability", info.compute_capability, _capability())
-
-
-def _read_sidecar(path: Path, optional: bool) -> PlanInfo | None:
-    file = sidecar(path)
-    try:
-        fields = json.loads(file.read_text())
-        return PlanInfo(**(fields | {"targets": tuple(fields["targets"])}))
-    except FileNotFoundError:
-        if optional:
-            return None
-        raise PlanDamaged(f"{path} has no {file.name} beside it: copy both, or build it again") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise PlanDamaged(f"{file} is not the sidecar of a plan ({error}): build the plan again") from error
+        if info.gpu != gpus()[0].name:
+            raise PlanMismatch(label, "GPU", info.gpu, gpus()[0].name)

@@ -1,267 +1,564 @@
-"""Plans as files: what is saved comes back, and every refusal by its message."""
+"""Plans as files: what is saved comes back, everything else is refused by a message that says what and what to do."""
 
 import dataclasses
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
-import textwrap
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from plan_fixtures import KERNEL, build, files, flipped, make_plan, own_state, relu_network  # noqa: F401
+from plan_fixtures import other_plan as other_plan
+from plan_fixtures import plan as plan
 
+import helpers.plan
 from helpers import atomic, trust
-from helpers.builder import BuildOptions, build_plan, create_network
+from helpers.builder import BuildOptions, build_plan
+from helpers.device import Gpu
+from helpers.model_digest import model_sha256
 from helpers.plan import (
     PlanDamaged,
+    PlanError,
+    PlanInfo,
     PlanMismatch,
+    PlanNotFound,
     PlanUntrusted,
     load_plan,
+    plain_options,
     read_header,
+    read_sidecar,
     save_plan,
     sidecar,
 )
-from helpers.trt import FLAVOUR, VERSION, has, trt
+from helpers.trt import FLAVOUR, VERSION, has
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
-
-
-def relu(width=4, **options):
-    network = create_network("relu")
-    x = network.add_input("x", trt.float32, (1, width))
-    network.mark_output(network.add_activation(x, trt.ActivationType.RELU).get_output(0))
-    return build_plan(network, **options)
-
-
-@pytest.fixture(autouse=True)
-def own_list(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "state"))
+rtx = pytest.mark.skipif(FLAVOUR != "tensorrt_rtx", reason="about plans of TensorRT for RTX")
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
+RTX = FLAVOUR == "tensorrt_rtx"
 
 
 @pytest.fixture
-def plan(own_list):
-    return relu()
+def saved(tmp_path, plan) -> Path:
+    """A plan that was built here and saved, with the model that it claims to come from beside it."""
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"a model")
+    trust.remember(plan)
+    save_plan(folder / "conv.plan", plan, source=folder / "model.onnx", options=BuildOptions(targets=("SM86",)))
+    return folder / "conv.plan"
 
 
-@pytest.fixture
-def path(tmp_path, plan):
-    path = tmp_path / "plans" / "relu.plan"
-    save_plan(path, plan)
-    return path
+def change_sidecar(path: Path, **fields) -> None:
+    known = json.loads(sidecar(path).read_text())
+    sidecar(path).write_text(json.dumps(known | fields))
 
 
-def test_what_is_saved_comes_back(path, plan):
-    assert load_plan(path) == plan
-    assert load_plan(str(path)) == plan
+def foreign(flavour_magic: bytes, version=(8, 6, 0, 0), size=1000) -> bytes:
+    """Bytes with the header of a plan of another TensorRT, as it was read off real ones."""
+    header = flavour_magic + bytes(12) + struct.pack("<Q", size) + bytes(version)
+    return header + bytes(size - len(header))
 
 
-def test_the_sidecar_says_what_the_plan_is(tmp_path, plan):
-    model = tmp_path / "model.onnx"
-    model.write_bytes(b"a model")
-    info = save_plan(tmp_path / "a.plan", plan, source=model, options=BuildOptions(flags=("TF32",)))
-    assert (info.flavour, info.version, info.size) == (FLAVOUR, VERSION, len(plan))
-    assert info.sha256 == trust.sha256(plan)
-    assert (info.source, info.source_sha256) == ("model.onnx", trust.sha256(b"a model"))
-    stored = json.loads(sidecar(tmp_path / "a.plan").read_text())
-    assert stored["options"]["flags"] == ["TF32"]
-    assert set(stored) == {field.name for field in dataclasses.fields(info)}
-    assert load_plan(tmp_path / "a.plan", source=model) == plan
+class TestHeader:
+    def test_it_says_who_made_the_plan(self, plan, tmp_path):
+        header = read_header(plan)
+        assert header.flavour == FLAVOUR
+        assert header.size == len(plan)
+        assert header.version.split(".")[:2] == VERSION.split(".")[:2]
+        (tmp_path / "a.plan").write_bytes(plan)
+        assert read_header(tmp_path / "a.plan") == read_header(str(tmp_path / "a.plan")) == header
+        assert read_header(memoryview(plan)) == read_header(bytearray(plan)) == header
 
+    @rtx
+    @pytest.mark.parametrize(
+        "names", ["SM75", "SM80", "SM86", "SM89", "SM120", "SM121", "SM86 SM89", "SM75 SM121", "SM80 SM86 SM89 SM120"]
+    )
+    def test_the_targets_are_those_of_the_build(self, names):
+        targets = tuple(names.split())
+        header = read_header(build(relu_network(), targets))
+        assert header.targets == targets
+        assert header.version == VERSION
 
-def test_the_header_needs_no_gpu(path, plan):
-    header = read_header(plan)
-    assert header == read_header(path)
-    assert header.flavour == FLAVOUR
-    assert header.size == len(plan)
-    assert header.version.split(".")[:2] == VERSION.split(".")[:2]
+    @rtx
+    def test_a_plan_for_all_targets_names_one_that_the_library_does_not(self):
+        assert read_header(make_plan(targets=())).targets == ("SM80", "SM86", "SM89", "SM120", "SM121", "bit 6")
 
+    def test_a_plan_of_the_full_library(self):
+        header = read_header(foreign(b"ftrt"))
+        assert (header.flavour, header.version, header.targets) == ("tensorrt", "8.6.0", ())
 
-@pytest.mark.skipif(not has("ahead_of_time"), reason="only RTX plans have targets")
-@pytest.mark.parametrize("targets", [("SM75",), ("SM80", "SM86"), ("SM89", "SM120", "SM121")])
-def test_the_header_names_the_targets(targets):
-    assert read_header(relu(targets=targets)).targets == targets
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda p: b"", "0 bytes long, too short"),
-        (lambda p: b"short", "5 bytes long, too short"),
-        (lambda p: p[:100], "100 bytes long but says"),
-        (lambda p: p[:-1], "but says"),
-        (lambda p: p + b"x", "but says"),
-        (
-            lambda p: b"<!DOCTYPE html><html><body>not found</body></html>",
-            "is not a TensorRT plan: it begins with b'<!DO'",
-        ),
-        (lambda p: bytes(len(p)), "is not a TensorRT plan"),
-        (lambda p: b"\x80\x04" + p[2:], "is not a TensorRT plan"),
-    ],
-)
-def test_what_is_no_plan(path, plan, damage, message):
-    path.write_bytes(damage(plan))
-    for read in (lambda: load_plan(path), lambda: load_plan(path, trusted=True), lambda: read_header(damage(plan))):
+    @pytest.mark.parametrize(
+        ("damage", "message"),
+        [
+            (lambda p: b"", "is empty"),
+            (lambda p: p[:40], "cut off within its header, after 40 bytes"),
+            (lambda p: p[:3], "not a TensorRT plan"),
+            (lambda p: p[:-1], "bytes long, but its header says"),
+            (lambda p: p + b"\0", "bytes long, but its header says"),
+            (
+                lambda p: b"<!DOCTYPE html><html>404" + bytes(500),
+                r"not a TensorRT plan: it begins with b'<!DOCTYPE html>",
+            ),
+            (lambda p: b"just text\n" * 100, "not a TensorRT plan"),
+            (lambda p: flipped(p, 0), "not a TensorRT plan"),
+        ],
+        ids=["empty", "header", "magic", "truncated", "longer", "html", "text", "flipped"],
+    )
+    def test_what_is_no_plan_is_refused(self, plan, damage, message, tmp_path):
+        with pytest.raises(PlanDamaged, match=f"the plan .*{message}"):
+            read_header(damage(plan))
+        (tmp_path / "bad.plan").write_bytes(damage(plan))
+        for reader in (read_header, load_plan):
+            with pytest.raises(PlanDamaged, match=rf"bad\.plan .*{message}"):
+                reader(tmp_path / "bad.plan")
+        (tmp_path / "out").mkdir()
         with pytest.raises(PlanDamaged, match=message):
-            read()
+            save_plan(tmp_path / "out" / "bad.plan", damage(plan))
+        assert files(tmp_path / "out") == []
+
+    def test_it_needs_no_tensorrt(self):
+        script = "import sys, helpers.plan_header; assert not {'numpy', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules)"
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
-def test_one_flipped_bit_is_found(path, plan, where):
-    damaged = bytearray(plan)
-    damaged[int(where * len(plan))] ^= 1
-    path.write_bytes(damaged)
-    assert read_header(path).size == len(plan)
-    with pytest.raises(PlanDamaged, match="SHA-256"):
-        load_plan(path)
+class TestSave:
+    def test_what_is_saved_comes_back(self, saved, plan):
+        assert load_plan(saved) == plan
+        assert load_plan(str(saved), source=saved.with_name("model.onnx")) == plan
+        assert files(saved.parent) == ["conv.plan", "conv.plan.json", "model.onnx"]
+
+    def test_the_sidecar_says_what_the_plan_is(self, tmp_path, plan):
+        (tmp_path / "model.onnx").write_bytes(b"a model")
+        options = {"levels": (1, 2), "flags": ["TF32"]}
+        info = save_plan(tmp_path / "new" / "a.plan", plan, source=tmp_path / "model.onnx", options=options)
+        assert read_sidecar(tmp_path / "new" / "a.plan") == info
+        assert isinstance(info, PlanInfo)
+        assert (info.flavour, info.version, info.size) == (FLAVOUR, VERSION, len(plan))
+        assert info.sha256 == trust.sha256(plan)
+        assert (info.source, info.source_sha256) == ("model.onnx", trust.sha256(b"a model"))
+        assert info.options == {"levels": [1, 2], "flags": ["TF32"]}
+        assert info.targets == (("SM86",) if RTX else ())
+        assert info.created.endswith("+00:00")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            info.size = 0
+
+    def test_any_buffer_will_do(self, tmp_path):
+        host = build(relu_network())  # an IHostMemory, as the library returns it
+        save_plan(tmp_path / "a.plan", host)
+        assert load_plan(tmp_path / "a.plan", trusted=True) == bytes(host)
+
+    @pytest.mark.parametrize(
+        ("bad", "message"), [(None, "look at the errors"), ("text", "bytes, not str"), (5, "bytes, not int")]
+    )
+    def test_what_a_failed_build_leaves_is_refused(self, tmp_path, bad, message):
+        with pytest.raises(TypeError, match=message):
+            save_plan(tmp_path / "a.plan", bad)
+        assert files(tmp_path) == []
+
+    @pytest.mark.parametrize("options", [{"a": object()}, {"a": float("nan")}, ["a"], {"a": {1, 2}}])
+    def test_options_must_be_plain_data(self, tmp_path, plan, options):
+        with pytest.raises(TypeError, match="options"):
+            save_plan(tmp_path / "a.plan", plan, options=options)
+        assert files(tmp_path) == []
+
+    def test_options_that_do_not_count_are_left_out(self):
+        assert plain_options(BuildOptions(progress=True)) == plain_options(BuildOptions())
+        assert plain_options(None) is None
+
+    def test_a_missing_model_is_noticed_before_anything_is_written(self, tmp_path, plan):
+        with pytest.raises(FileNotFoundError, match=r"no model .*nowhere\.onnx"):
+            save_plan(tmp_path / "a.plan", plan, source=tmp_path / "nowhere.onnx")
+        assert files(tmp_path) == []
+
+    def test_a_plan_saved_on_a_gpu_says_which(self, tmp_path, plan, monkeypatch):
+        monkeypatch.setattr(helpers.plan, "gpus", lambda: (Gpu("NVIDIA A10", (8, 6), 1),))
+        info = save_plan(tmp_path / "a.plan", plan)
+        assert (info.gpu, info.compute_capability) == ("NVIDIA A10", "8.6")
+        # One that another TensorRT made may come from any machine.
+        info = save_plan(tmp_path / "b.plan", foreign(b"vtrt" if FLAVOUR == "tensorrt" else b"ftrt"))
+        assert (info.gpu, info.compute_capability) == (None, None)
 
 
-def test_a_missing_plan(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no plan"):
-        load_plan(tmp_path / "nowhere.plan")
+class TestAtomic:
+    """Whatever happens while saving: the old plan is still there, and still loads."""
+
+    def survives(self, saved, plan):
+        assert load_plan(saved) == plan
+        assert files(saved.parent) == ["conv.plan", "conv.plan.json", "model.onnx"]
+
+    @pytest.mark.parametrize("call", ["fsync", "replace"])
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
+    def test_a_failure_leaves_the_old_plan(self, saved, plan, other_plan, monkeypatch, call, error):
+        def fail(*args):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(type(error)):
+                save_plan(saved, other_plan)
+        self.survives(saved, plan)
+
+    def test_a_disk_that_is_full_at_the_sidecar_leaves_the_old_plan(self, saved, plan, other_plan, monkeypatch):
+        real, calls = os.fsync, []
+
+        def second_fails(handle):
+            calls.append(handle)
+            if len(calls) == 2:
+                raise OSError(28, "No space left on device")
+            real(handle)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", second_fails)
+            with pytest.raises(OSError, match="No space"):
+                save_plan(saved, other_plan)
+        self.survives(saved, plan)
+
+    def second_rename_fails(self, monkeypatch):
+        real, calls = os.replace, []
+
+        def fail(*args):
+            calls.append(args)
+            if len(calls) == 2:
+                raise OSError("the second rename failed")
+            real(*args)
+
+        monkeypatch.setattr(os, "replace", fail)
+
+    def test_a_first_save_that_fails_leaves_nothing(self, tmp_path, plan, monkeypatch):
+        self.second_rename_fails(monkeypatch)
+        with pytest.raises(OSError, match="second rename"):
+            save_plan(tmp_path / "a.plan", plan)
+        assert files(tmp_path) == []
+
+    def test_a_new_plan_with_an_old_sidecar_is_noticed(self, saved, other_plan, monkeypatch):
+        self.second_rename_fails(monkeypatch)
+        trust.remember(other_plan)
+        with pytest.raises(OSError, match="second rename"):
+            save_plan(saved, other_plan)
+        with pytest.raises(PlanDamaged, match=r"size differs from the one in conv\.plan\.json"):
+            load_plan(saved)
+        assert files(saved.parent) == ["conv.plan", "conv.plan.json", "model.onnx"]
+
+    @posix
+    @pytest.mark.parametrize("when", ["fsync", "replace"])
+    def test_a_process_killed_in_the_middle_leaves_the_old_plan(self, saved, plan, other_plan, tmp_path, when):
+        (tmp_path / "other").write_bytes(other_plan)
+        script = (
+            "import os, signal, sys; from pathlib import Path; from helpers.plan import save_plan\n"
+            f"os.{when} = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "save_plan(sys.argv[1], Path(sys.argv[2]).read_bytes())"
+        )
+        ended = subprocess.run([sys.executable, "-c", script, str(saved), str(tmp_path / "other")], timeout=60)
+        assert ended.returncode == -signal.SIGKILL
+        assert load_plan(saved) == plan
+        left = [file for file in saved.parent.iterdir() if file.suffix == ".part"]
+        assert left
+        # It could not clean up; whoever saves next does, but not while another process may still be writing.
+        save_plan(saved, plan)
+        assert all(file.exists() for file in left)
+        for file in left:
+            os.utime(file, (0, 0))
+        save_plan(saved, plan)
+        assert files(saved.parent) == ["conv.plan", "conv.plan.json", "model.onnx"]
+
+    @posix
+    def test_a_disk_that_is_really_full(self, saved, plan, other_plan, tmp_path):
+        (tmp_path / "other").write_bytes(other_plan)
+        script = (
+            "import resource, signal, sys; from pathlib import Path; from helpers.plan import save_plan\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "save_plan(sys.argv[1], Path(sys.argv[2]).read_bytes())"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", script, str(saved), str(tmp_path / "other")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "OSError" in ended.stderr
+        self.survives(saved, plan)
+
+    def test_many_processes_save_under_one_name(self, saved, plan, other_plan, tmp_path):
+        """Readers get one plan or the other in full, or are told that plan and sidecar do not belong together."""
+        trust.remember(other_plan)
+        (tmp_path / "other").write_bytes(other_plan)
+        (tmp_path / "one").write_bytes(plan)
+        script = (
+            "import sys; from pathlib import Path; from helpers.plan import save_plan\n"
+            "plan = Path(sys.argv[2]).read_bytes()\n"
+            "for _ in range(20): save_plan(sys.argv[1], plan)"
+        )
+        writers = [
+            subprocess.Popen([sys.executable, "-c", script, str(saved), str(tmp_path / name)])
+            for name in ("one", "other", "one")
+        ]
+        loaded = 0
+        while any(writer.poll() is None for writer in writers):
+            try:
+                assert load_plan(saved) in (plan, other_plan)
+                loaded += 1
+            except PlanDamaged as error:
+                assert "differs from the one in" in str(error)  # noqa: PT017
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+        assert loaded
+        save_plan(saved, plan)
+        self.survives(saved, plan)
+
+    @posix
+    def test_files_get_the_permissions_that_the_user_wants(self, tmp_path):
+        old = os.umask(0o027)
+        try:
+            atomic.write_atomically(tmp_path / "a", b"x")
+        finally:
+            os.umask(old)
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_missing_sidecar(path, plan):
-    sidecar(path).unlink()
-    with pytest.raises(PlanDamaged, match="relu.plan.json"):
-        load_plan(path)
-    assert load_plan(path, trusted=True) == plan
+class TestLoad:
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(PlanNotFound, match=r"there is no plan .*nowhere\.plan: build it"):
+            load_plan(tmp_path / "nowhere.plan")
+        with pytest.raises(FileNotFoundError):
+            load_plan(tmp_path / "nowhere.plan")
+        with pytest.raises(PlanDamaged, match="is not a file"):
+            load_plan(tmp_path)
 
+    def test_a_byte_flipped_in_the_weights(self, saved, plan):
+        where = plan.rfind(KERNEL[0, 0, 0, 0].tobytes()) if RTX else len(plan) // 2
+        assert where > 0
+        saved.write_bytes(flipped(plan, where))
+        for trusted in (False, True):
+            with pytest.raises(PlanDamaged, match=r"conv\.plan is not what was saved: its SHA-256 differs"):
+                load_plan(saved, trusted=trusted)
 
-@pytest.mark.parametrize("content", ["", "not json", "[]", "{}", '{"flavour": "tensorrt"}', '{"targets": 5}'])
-def test_a_sidecar_that_is_none(path, content):
-    sidecar(path).write_text(content)
-    for trusted in (False, True):
-        with pytest.raises(PlanDamaged, match="is not the sidecar of a plan"):
-            load_plan(path, trusted=trusted)
+    def test_no_sidecar(self, saved, plan):
+        sidecar(saved).unlink()
+        with pytest.raises(PlanDamaged, match=r"has no sidecar conv\.plan\.json beside it: copy both"):
+            load_plan(saved)
+        assert load_plan(saved, trusted=True) == plan
 
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (b"", "Expecting value"),
+            (b"\x89PNG garbage", "decode"),
+            (b"[" * 100_000, "recursion"),
+            (b"[1, 2]", "a JSON list, not an object"),
+            (b"null", "a JSON NoneType, not an object"),
+            (b"{}", "no field 'flavour'"),
+        ],
+        ids=["empty", "bytes", "deep", "list", "null", "object"],
+    )
+    def test_a_sidecar_that_is_none(self, saved, text, message):
+        sidecar(saved).write_bytes(text)
+        for trusted in (False, True):
+            with pytest.raises(PlanDamaged, match=rf"conv\.plan\.json is not the sidecar of a plan .*{message}"):
+                load_plan(saved, trusted=trusted)
 
-def test_another_flavour_is_named(path, plan):
-    other = b"ftrt" if plan[:4] == b"vtrt" else b"vtrt"
-    path.write_bytes(other + plan[4:])
-    sidecar(path).unlink()
-    with pytest.raises(PlanMismatch, match="its flavour is tensorrt.*build it again") as error:
-        load_plan(path, trusted=True)
-    assert error.value.field == "flavour"
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"size": "many"}, {"sha256": None}, {"targets": "SM86"}, {"options": [1]}, {"version": 8.6}, {"gpu": 0}],
+    )
+    def test_a_sidecar_with_a_wrong_field_is_refused_by_the_name_of_the_field(self, saved, wrong):
+        change_sidecar(saved, **wrong)
+        with pytest.raises(PlanDamaged, match=f"its field '{next(iter(wrong))}' is"):
+            load_plan(saved)
 
+    def test_a_sidecar_that_cannot_be_read(self, saved):
+        sidecar(saved).unlink()
+        sidecar(saved).mkdir()
+        with pytest.raises(PlanDamaged, match="not the sidecar"):
+            load_plan(saved, trusted=True)
 
-def test_another_version_is_named(path, plan):
-    forged = bytearray(plan)
-    forged[24] += 1
-    path.write_bytes(forged)
-    sidecar(path).unlink()
-    with pytest.raises(PlanMismatch, match="its TensorRT version is") as error:
-        load_plan(path, trusted=True)
-    assert error.value.here == VERSION
+    def test_a_later_sidecar_may_know_more(self, saved, plan):
+        change_sidecar(saved, mood="good")
+        assert load_plan(saved) == plan
 
+    def test_a_plan_of_another_flavour(self, tmp_path):
+        path = tmp_path / "a.plan"
+        save_plan(path, foreign(b"vtrt" if FLAVOUR == "tensorrt" else b"ftrt"))
+        with pytest.raises(PlanMismatch, match=rf"\(flavour: tensorrt\w* in the plan, {FLAVOUR} here\): build") as e:
+            load_plan(path, trusted=True)
+        assert e.value.field == "flavour"
+        assert e.value.here == FLAVOUR
+        assert isinstance(e.value, PlanError)
 
-def test_a_sidecar_of_another_gpu_is_named(path, monkeypatch):
-    from helpers import plan as module
-    from helpers.device import Gpu
+    def test_a_plan_of_another_version(self, tmp_path, plan):
+        path = tmp_path / "a.plan"
+        path.write_bytes(plan[:24] + bytes([99]) + plan[25:])
+        with pytest.raises(
+            PlanMismatch, match=rf"a\.plan does not fit \(TensorRT version: 99\..* in the plan, {VERSION} here"
+        ):
+            load_plan(path, trusted=True)
+        save_plan(path, path.read_bytes())
+        assert read_sidecar(path).version.startswith("99.")
+        with pytest.raises(PlanMismatch, match="TensorRT version: 99"):
+            load_plan(path, trusted=True)
 
-    if read_header(path).targets:
-        monkeypatch.setattr(module, "gpus", lambda: (Gpu("some GPU", (9, 0), 1 << 30),))
-        expected = "its targets is .*SM86.*, but here it is SM90"
-    else:
-        fields = json.loads(sidecar(path).read_text()) | {"compute_capability": "7.0"}
-        sidecar(path).write_text(json.dumps(fields))
-        expected = "its compute capability is 7.0"
-    with pytest.raises(PlanMismatch, match=expected):
-        load_plan(path)
+    def test_a_plan_of_another_patch_release(self, saved):
+        newer = ".".join([*VERSION.split(".")[:2], "77"])
+        change_sidecar(saved, version=newer)
+        with pytest.raises(PlanMismatch, match=f"TensorRT version: {newer} in the plan"):
+            load_plan(saved)
 
+    def test_a_version_compatible_plan_is_left_to_the_runtime(self, saved, plan, monkeypatch):
+        save_plan(saved, plan, options=BuildOptions(flags=("VERSION_COMPATIBLE",)))
+        monkeypatch.setattr(helpers.plan, "VERSION", "99.1.0")
+        assert load_plan(saved) == plan
 
-def test_a_changed_model_is_noticed(tmp_path, plan):
-    model = tmp_path / "model.onnx"
-    model.write_bytes(b"one")
-    save_plan(tmp_path / "a.plan", plan, source=model)
-    model.write_bytes(b"two")
-    with pytest.raises(PlanMismatch, match="source model.onnx"):
-        load_plan(tmp_path / "a.plan", source=model)
+    def test_lean_runtimes_run_plans_of_the_full_library(self, tmp_path, monkeypatch):
+        save_plan(tmp_path / "a.plan", foreign(b"ftrt"))
+        monkeypatch.setattr(helpers.plan, "FLAVOUR", "tensorrt_lean")
+        monkeypatch.setattr(helpers.plan, "VERSION", "10.16.1.11")
+        assert load_plan(tmp_path / "a.plan", trusted=True) == foreign(b"ftrt")
 
+    @rtx
+    def test_the_targets_count_where_there_is_a_gpu(self, saved, plan, monkeypatch):
+        def machine(*capability):
+            monkeypatch.setattr(helpers.plan, "gpus", lambda: (Gpu("a GPU", capability, 1),))
 
-def test_a_plan_from_elsewhere_is_refused_even_with_a_forged_sidecar(path, plan):
-    stranger = plan[:-1] + bytes([plan[-1] ^ 1])
-    save_plan(path, stranger)  # an honest-looking sidecar, with the right checksum
-    with pytest.raises(PlanUntrusted, match="executable code"):
-        load_plan(path)
-    assert load_plan(path, trusted=True) == stranger
+        machine(8, 6)
+        assert load_plan(saved) == plan
+        machine(9, 0)
+        with pytest.raises(PlanMismatch, match="targets: SM86 in the plan, SM90 here"):
+            load_plan(saved)
+        everything = make_plan(targets=())
+        save_plan(saved, everything)
+        trust.remember(everything)
+        machine(7, 5)  # named, and not among the targets
+        with pytest.raises(PlanMismatch, match="SM75 here"):
+            load_plan(saved)
+        machine(12, 9)  # might be the target without a name: the runtime knows
+        assert load_plan(saved) == everything
 
+    def test_a_plan_for_another_gpu(self, tmp_path, monkeypatch):
+        """As the full library makes them: for the GPU at hand."""
+        made, path = foreign(b"ftrt"), tmp_path / "a.plan"
+        monkeypatch.setattr(helpers.plan, "FLAVOUR", "tensorrt")
+        monkeypatch.setattr(helpers.plan, "VERSION", "8.6.1")
 
-@pytest.mark.parametrize("nothing", [None, b"", b"not a plan at all, but long enough to have a header"])
-def test_what_is_no_plan_is_not_saved(tmp_path, nothing):
-    with pytest.raises((TypeError, PlanDamaged)):
-        save_plan(tmp_path / "a.plan", nothing)
-    assert not list(tmp_path.glob("a.plan*"))
+        def machine(name, *capability):
+            monkeypatch.setattr(helpers.plan, "gpus", lambda: (Gpu(name, capability, 1),))
 
+        machine("NVIDIA H100", 9, 0)
+        info = save_plan(path, made)
+        assert (info.version, info.compute_capability) == ("8.6.1", "9.0")
+        assert load_plan(path, trusted=True) == made
+        machine("NVIDIA A100", 8, 0)
+        with pytest.raises(PlanMismatch, match=r"compute capability: 9\.0 in the plan, 8\.0 here"):
+            load_plan(path, trusted=True)
+        machine("NVIDIA H200", 9, 0)
+        with pytest.raises(PlanMismatch, match="GPU: NVIDIA H100 in the plan, NVIDIA H200 here"):
+            load_plan(path, trusted=True)
+        change_sidecar(path, options={"hardware_compatible": True})
+        assert load_plan(path, trusted=True) == made
+        monkeypatch.setattr(helpers.plan, "gpus", lambda: ())  # to be copied to a machine with a GPU, say
+        assert load_plan(path, trusted=True) == made
 
-@pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_a_failure_leaves_the_old_plan_and_nothing_else(path, plan, monkeypatch, function):
-    def no_space(*arguments):
-        raise OSError(28, "No space left on device")
+    def test_a_model_that_changed_since(self, saved, plan):
+        model = saved.with_name("model.onnx")
+        model.write_bytes(b"a better model")
+        with pytest.raises(PlanMismatch, match=r"source model: model\.onnx with SHA-256 \w{12}… in the plan") as e:
+            load_plan(saved, source=model)
+        assert e.value.field == "source model"
+        assert load_plan(saved) == plan  # nobody asked
+        with pytest.raises(FileNotFoundError, match=r"there is no model .*nowhere\.onnx"):
+            load_plan(saved, source=saved.with_name("nowhere.onnx"))
 
-    monkeypatch.setattr(atomic.os, function, no_space)
-    with pytest.raises(OSError, match="No space"):
-        save_plan(path, relu(width=8))
-    monkeypatch.undo()
-    assert path.read_bytes() == plan
-    assert sorted(file.name for file in path.parent.iterdir()) == ["relu.plan", "relu.plan.json"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
-    file = tmp_path / "file"
-    file.write_bytes(b"old")
-    code = f"""
-        import os, signal
-        from helpers import atomic
-        atomic.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
-        atomic.write_atomically({str(file)!r}, b"new" * 1000)
-    """
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
-    assert result.returncode == -signal.SIGKILL
-    assert file.read_bytes() == b"old"
-
-
-def test_killed_between_plan_and_sidecar_is_noticed(path):
-    path.write_bytes(relu(width=8))  # the new plan is there, the sidecar still the old one's
-    with pytest.raises(PlanDamaged, match="SHA-256"):
-        load_plan(path)
+    def test_a_model_that_the_sidecar_does_not_know(self, saved, plan):
+        model = saved.with_name("model.onnx")
+        save_plan(saved, plan)
+        with pytest.raises(PlanMismatch, match="source model: unknown in the plan"):
+            load_plan(saved, source=model)
+        sidecar(saved).unlink()
+        with pytest.raises(PlanMismatch, match="source model"):
+            load_plan(saved, source=model, trusted=True)
 
 
 class TestTrust:
-    def test_only_what_was_built_here(self, plan):
-        assert trust.is_trusted(plan)
-        assert not trust.is_trusted(plan + b"x")
-        trust.forget(plan)
-        assert not trust.is_trusted(plan)
+    def test_a_plan_from_elsewhere(self, saved, plan, other_plan):
+        save_plan(saved, other_plan)
+        with pytest.raises(PlanUntrusted, match=r"conv\.plan is not in your list .* executable code.*trusted=True"):
+            load_plan(saved)
+        assert load_plan(saved, trusted=True) == other_plan
 
-    def test_a_plan_is_noted_once(self, plan):
-        before = trust.path().read_text()
-        trust.remember(plan)
-        assert trust.path().read_text() == before
+    def test_a_forged_sidecar_does_not_help(self, saved, plan):
+        attack = flipped(plan, len(plan) // 2)
+        saved.write_bytes(attack)
+        change_sidecar(saved, sha256=trust.sha256(attack))
+        with pytest.raises(PlanUntrusted, match="not in your list"):
+            load_plan(saved)
 
-    @pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
-    def test_the_list_belongs_to_the_user(self, plan):
-        assert trust.path().stat().st_mode & 0o777 == 0o600
-        assert trust.path().parent.stat().st_mode & 0o777 == 0o700
-
-    def test_it_lies_outside_the_project(self, monkeypatch):
-        monkeypatch.delenv("WORKBOOK_STATE")
-        assert os.getcwd() not in str(trust.path())
-
-    def test_a_list_that_cannot_be_written_does_not_lose_the_build(self, monkeypatch, tmp_path, caplog):
-        (tmp_path / "file").write_text("not a folder")
-        monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "file" / "folder"))
-        plan = relu()
-        assert len(plan) > 100
+    def test_a_build_whose_plan_cannot_be_noted_is_not_lost(self, tmp_path, monkeypatch, caplog):
+        (tmp_path / "file").write_text("a file where the folder should be")
+        monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "file" / "state"))
+        made = build_plan(relu_network())
         assert "could not be noted" in caplog.text
-        assert not trust.is_trusted(plan)
+        save_plan(tmp_path / "a.plan", made)
+        with pytest.raises(PlanUntrusted):
+            load_plan(tmp_path / "a.plan")
+        assert load_plan(tmp_path / "a.plan", trusted=True) == made
 
-    def test_many_processes_at_once(self, tmp_path):
-        code = "from helpers import trust\nfor i in range(50): trust.remember(f'{NUMBER} {i}'.encode())"
-        children = [
-            subprocess.Popen([sys.executable, "-c", code.replace("NUMBER", str(number))]) for number in range(4)
-        ]
-        assert [child.wait(60) for child in children] == [0] * 4
-        lines = trust.path().read_text().splitlines()
-        assert len(lines) == 200
-        assert {len(line) for line in lines} == {64}
+    def test_a_plan_that_was_forgotten(self, saved, plan):
+        trust.forget(plan)
+        with pytest.raises(PlanUntrusted):
+            load_plan(saved)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("flavour", "tensorrt_lean"), ("version", "99.0.0"), ("targets", ["SM75"]), ("size", 1), ("sha256", "0" * 64)],
+    )
+    def test_a_sidecar_that_contradicts_the_plan(self, saved, field, value):
+        change_sidecar(saved, **{field: value})
+        with pytest.raises(PlanDamaged, match="SHA-256" if field == "sha256" else field):
+            load_plan(saved, trusted=True)
+
+
+class TestModelDigest:
+    """What tells whether a model has changed: all its files."""
+
+    def external(self, folder, values=(1.0, 2.0)) -> Path:
+        weights = numpy_helper.from_array(np.array(values * 600, np.float32), "w")
+        add = helper.make_node("Add", ["x", "w"], ["y"])
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1200]) for name in "xy")
+        model = helper.make_model(helper.make_graph([add], "g", [x], [y], [weights]))
+        onnx.save(model, folder / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+        return folder / "m.onnx"
+
+    def test_one_file_has_the_digest_that_sha256sum_prints(self, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(b"a model")
+        assert model_sha256(tmp_path / "m.onnx") == model_sha256(b"a model") == trust.sha256(b"a model")
+        # The word alone does not make it an ONNX model.
+        assert model_sha256(b"location" * 10) == trust.sha256(b"location" * 10)
+
+    def test_external_data_counts(self, tmp_path):
+        before = model_sha256(self.external(tmp_path))
+        assert before == model_sha256(tmp_path / "m.onnx")
+        assert before != trust.sha256((tmp_path / "m.onnx").read_bytes())
+        data = (tmp_path / "m.data").read_bytes()
+        (tmp_path / "m.data").write_bytes(flipped(data, 100))
+        assert model_sha256(tmp_path / "m.onnx") != before
+        (tmp_path / "m.data").write_bytes(data)
+        assert model_sha256(tmp_path / "m.onnx") == before
+
+    def test_external_data_in_a_subgraph_counts(self, tmp_path):
+        tensor = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="deep.data")
+        constant = helper.make_node("Constant", [], ["c"], value=tensor)
+        branch = helper.make_graph([constant], "b", [], [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1])])
+        node = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+        (tmp_path / "m.onnx").write_bytes(helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString())
+        with pytest.raises(FileNotFoundError, match=r"m\.onnx keeps weights in 'deep\.data', which is not in"):
+            model_sha256(tmp_path / "m.onnx")
+        (tmp_path / "deep.data").write_bytes(b"1234")
+        first = model_sha256(tmp_path / "m.onnx")
+        (tmp_path / "deep.data").write_bytes(b"1235")
+        assert model_sha256(tmp_path / "m.onnx") != first

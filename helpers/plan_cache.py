@@ -1,0 +1,129 @@
+"""Build once, load ever after: a cache of plans, found by everything that went into them (chapter 06)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import trust
+from .atomic import ABANDONED
+from .device import gpus
+from .model_digest import model_sha256
+from .plan import PlanError, load_plan, plain_options, plan_bytes, save_plan
+from .trt import FLAVOUR, VERSION
+
+SCHEMA = 1  # raise it when entries of an earlier release must not be found any more
+_ENTRY = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]{16}\.part")  # an entry, or one that is being written
+_log = logging.getLogger(__name__)
+
+
+class PlanCache:
+    """A folder of plans that never grows beyond ``limit`` bytes; those not used for longest go first.
+
+    ``folder`` is by default the user's own cache folder. Several processes may use the same one. What is damaged there,
+    or was put there by somebody else, is never returned: it is built again, and the reason is logged.
+    """
+
+    def __init__(self, folder: str | os.PathLike | None = None, limit: int = 4 << 30):
+        self.folder = Path(folder) if folder is not None else trust.user_folder("XDG_CACHE_HOME", ".cache") / "plans"
+        self.limit = limit
+
+    def key(self, source: str | os.PathLike | bytes, options: Any = None) -> str:
+        """The SHA-256 over all that decides about a plan: the model with its external data, the options, TensorRT and
+        GPU. Raises FileNotFoundError for a missing model, TypeError for options that are not plain data."""
+        gpu = (gpus()[0].name, gpus()[0].compute_capability) if gpus() else None
+        everything = [SCHEMA, model_sha256(source), plain_options(options), FLAVOUR, VERSION, gpu]
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+    def get_or_build(self, source: str | os.PathLike | bytes, options: Any, build: Callable[[], bytes]) -> bytes:
+        """The plan for this model (a file, or bytes) and these options (a dataclass or mapping), from the cache or from
+        ``build()``, whose exceptions pass through. What it builds counts as built here (``helpers.trust``).
+
+        Raises TypeError or PlanError if ``build`` returns no plan, and what :meth:`key` raises. A cache that cannot be
+        written costs a warning in the log, not the plan.
+        """
+        key = self.key(source, options)
+        plan = self._load(key)
+        if plan is not None:
+            return plan
+        plan = plan_bytes(build())
+        trust.remember(plan)
+        self._store(key, plan, options)
+        return plan
+
+    def size(self) -> int:
+        """What the cache takes on the disk, in bytes."""
+        return sum(_size(entry) for entry in self._entries())
+
+    def clear(self) -> None:
+        """Deletes all plans of the cache, and nothing else in its folder."""
+        for entry in self._entries():
+            shutil.rmtree(entry, ignore_errors=True)
+
+    def _load(self, key: str) -> bytes | None:
+        entry = self.folder / key
+        if not entry.exists():
+            return None
+        try:
+            plan = load_plan(entry / "engine.plan")
+        except (PlanError, OSError) as error:
+            _log.warning("a cached plan is not used, but built again: %s", error)
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        try:
+            os.utime(entry)  # used just now; plans are evicted by this time
+        except OSError:
+            _log.debug("%s was evicted by another process, or cannot be written", entry)
+        return plan
+
+    def _store(self, key: str, plan: bytes, options: Any) -> None:
+        # Plan and sidecar are written into a folder of their own, which is then renamed: nobody sees one without the
+        # other. Renaming fails where another process was faster; its plan is as good as this one.
+        if len(plan) > self.limit:
+            _log.warning("a plan of %d bytes is not kept: the cache may hold %d", len(plan), self.limit)
+            return
+        entry, unfinished = self.folder / key, self.folder / f".{key}.{secrets.token_hex(8)}.part"
+        try:
+            save_plan(unfinished / "engine.plan", plan, options=options)
+            os.rename(unfinished, entry)
+        except OSError as error:
+            if not entry.exists():
+                _log.warning("the plan was built, but could not be kept in the cache: %s", error)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self._evict()
+
+    def _evict(self) -> None:
+        entries = sorted((_used(entry), _size(entry), entry) for entry in self._entries())
+        total = sum(size for _, size, _ in entries)
+        for used, size, entry in entries:
+            abandoned = entry.name.endswith(".part") and time.time() - used > ABANDONED
+            if abandoned or (total > self.limit and not entry.name.endswith(".part")):
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= size
+
+    def _entries(self) -> list[Path]:
+        return [entry for entry in self.folder.glob("*") if _ENTRY.fullmatch(entry.name)]
+
+
+def _used(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:  # evicted by another process meanwhile
+        return 0.0
+
+
+def _size(entry: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in entry.iterdir())
+    except OSError:
+        return 0

@@ -1,0 +1,66 @@
+"""Real plans for the tests of plans, and a list of plans built here that is not the user's own."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from helpers import trust
+from helpers.builder import BuildOptions, create_config, create_network, keep
+from helpers.trt import has, trt
+
+KERNEL = np.random.default_rng(0).standard_normal((4, 3, 3, 3), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch):
+    """Everything that the workbook keeps for a user lies below tmp_path for the length of a test."""
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(trust, "_warned", set())
+    return tmp_path / "state"
+
+
+def build(network, targets=("SM86",)):
+    """The plan of a network as the library returns it. Not by ``build_plan``: it is on nobody's list."""
+    options = BuildOptions(targets=targets if has("ahead_of_time") else ())
+    return network.builder.build_serialized_network(network, create_config(network.builder, network, options))
+
+
+def relu_network():
+    """The smallest network that there is: float32 (1, 4) in and out."""
+    network = create_network("relu")
+    x = network.add_input("x", trt.float32, (1, 4))
+    network.mark_output(network.add_activation(x, trt.ActivationType.RELU).get_output(0))
+    return network
+
+
+@functools.cache
+def make_plan(maps=4, targets=("SM86",)) -> bytes:
+    """The plan of one 3x3 convolution whose weights begin with those of KERNEL."""
+    network = create_network(f"conv{maps}")
+    x = network.add_input("x", trt.float32, (1, 3, 8, 8))
+    conv = network.add_convolution_nd(x, maps, (3, 3), keep(network, np.resize(KERNEL, (maps, 3, 3, 3))))
+    network.mark_output(conv.get_output(0))
+    return bytes(build(network, targets))
+
+
+@pytest.fixture(scope="session")
+def plan() -> bytes:
+    return make_plan()
+
+
+@pytest.fixture(scope="session")
+def other_plan() -> bytes:
+    return make_plan(maps=5)
+
+
+def flipped(plan: bytes, where: int) -> bytes:
+    """The plan with one bit of the byte at ``where`` turned over."""
+    damaged = bytearray(plan)
+    damaged[where] ^= 1
+    return bytes(damaged)
+
+
+def files(folder) -> list[str]:
+    """The names of all files below a folder, hidden ones too."""
+    return sorted(file.name for file in folder.rglob("*") if file.is_file())
