@@ -1,0 +1,133 @@
+"""Networks as records and tables, compared with the API's own answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.builder import create_network, keep
+from helpers.lenet import lenet_network
+from helpers.onnx_parser import parse_onnx
+from helpers.tables import network_table, read_layers, unmatched_layers
+from helpers.trt import has, trt
+
+pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    return parse_onnx(DATA / "lenet.onnx")
+
+
+@pytest.fixture(scope="module")
+def handmade():
+    return lenet_network(dict(np.load(DATA / "lenet.npz")))
+
+
+def add_constant(network, array):
+    return network.add_constant(array.shape, keep(network, array)).get_output(0)
+
+
+@pytest.mark.parametrize("which", ["parsed", "handmade"])
+def test_the_table_says_what_the_api_says(which, request):
+    network = request.getfixturevalue(which)
+    table = network_table(network)
+    assert list(table.columns) == ["name", "type", "inputs", "outputs", "shape", "dtype"]
+    assert list(table.index) == list(range(network.num_layers))
+    for i, row in table.iterrows():
+        layer = network.get_layer(i)
+        output = layer.get_output(0)
+        assert row["name"] == layer.name
+        assert getattr(trt.LayerType, row["type"]) == layer.type
+        assert row["inputs"] == ", ".join(layer.get_input(k).name for k in range(layer.num_inputs))
+        assert row["outputs"] == output.name
+        assert row["shape"] == tuple(output.shape)
+        assert getattr(trt.DataType, row["dtype"]) == output.dtype
+
+
+def test_lenet(handmade):
+    table = network_table(handmade)
+    first = table.loc[0]
+    assert first.to_dict() == {
+        "name": "conv1",
+        "type": "CONVOLUTION",
+        "inputs": "image",
+        "outputs": handmade.get_layer(0).get_output(0).name,
+        "shape": (-1, 16, 28, 28),
+        "dtype": "FLOAT",
+    }
+    assert table["shape"].iloc[-1] == (-1, 10)
+    assert table["type"].value_counts()["CONSTANT"] == 6
+
+
+def test_an_empty_network_gives_an_empty_table():
+    table = network_table(create_network("empty"))
+    assert isinstance(table, pd.DataFrame)
+    assert table.empty
+    assert "shape" in table.columns
+
+
+def test_layers_without_inputs_outputs_or_optional_inputs():
+    network = create_network("odd")
+    x = network.add_input("x", trt.float32, (4, -1))
+    sliced = network.add_slice(x, (0, 0), (2, 1), (1, 1))
+    sliced.set_input(2, network.add_shape(x).get_output(0))  # input 1 stays unset: get_input(1) is None
+    loop = network.add_loop()
+    loop.add_trip_limit(add_constant(network, np.array([3], np.int32).reshape(())), trt.TripLimit.COUNT)
+    top = network.add_topk(x, trt.TopKOperation.MAX, 2, 1)
+    table = network_table(network).set_index("type")
+    assert sliced.get_input(1) is None
+    assert table.loc["SLICE", "inputs"].split(", ")[0] == "x"
+    assert table.loc["SLICE", "inputs"].count("[") == 1
+    assert table.loc["CONSTANT", "inputs"] == ""
+    assert table.loc["CONSTANT", "shape"] == ()
+    assert table.loc["TRIP_LIMIT", "outputs"] == ""
+    assert table.loc["TRIP_LIMIT", "shape"] is None
+    assert table.loc["TOPK", "outputs"] == f"{top.get_output(0).name}, {top.get_output(1).name}"
+    assert table.loc["TOPK", "shape"] == (2, -1)
+
+
+@pytest.mark.parametrize("function", [network_table, read_layers])
+def test_what_is_no_network(function):
+    with pytest.raises(TypeError, match="network is None.*parse_onnx"):
+        function(None)
+    with pytest.raises(TypeError, match="not str: make one with helpers.onnx_parser.parse_onnx"):
+        function("lenet.onnx")
+
+
+class TestUnmatchedLayers:
+    def test_the_parser_adds_shuffles(self, parsed, handmade):
+        left, right = unmatched_layers(read_layers(parsed), read_layers(handmade))
+        assert right == set()
+        assert len(left) == parsed.num_layers - handmade.num_layers > 0
+        assert trt.LayerType.SHUFFLE in {parsed.get_layer(i).type for i in left}
+        # The shuffle that flattens the images is in both.
+        flatten = next(
+            i for i in range(parsed.num_layers) if tuple(parsed.get_layer(i).get_output(0).shape) == (-1, 800)
+        )
+        assert flatten not in left
+
+    def test_a_network_matches_itself(self, parsed):
+        layers = read_layers(parsed)
+        assert unmatched_layers(layers, layers) == (set(), set())
+
+    def test_both_sides_and_either_empty(self, handmade):
+        layers = read_layers(handmade)
+        everything = set(range(len(layers)))
+        assert unmatched_layers(layers, []) == (everything, set())
+        assert unmatched_layers([], layers) == (set(), everything)
+
+    def test_equal_shapes_decide(self):
+        def network(*channels):
+            network = create_network()
+            x = network.add_input("x", trt.float32, (1, 1, 8, 8))
+            for n in channels:
+                kernel = keep(network, np.zeros((n, x.shape[1], 1, 1), np.float32))
+                x = network.add_convolution_nd(x, n, (1, 1), kernel).get_output(0)
+            network.mark_output(x)
+            return network
+
+        left, right = network(2, 3, 4), network(3)
+        assert unmatched_layers(read_layers(left), read_layers(right)) == ({0, 2}, set())
