@@ -1,0 +1,177 @@
+"""The exercises: solutions pass, stubs stay open, and likely wrong answers are refused with the right hint."""
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from helpers import exercises
+from helpers.exercises import NotSolved, Wrong, check
+from helpers.trt import has, missing, trt
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+SOLUTIONS = {path.stem.replace("_", "."): path for path in sorted((NOTEBOOKS / "solutions").glob("*.py"))}
+WRONG = sorted((ROOT / "tests" / "wrong_answers").glob("*.py"))
+ALL = exercises.exercises()
+
+pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBOOK_STRICT", "1")
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path))
+    monkeypatch.chdir(NOTEBOOKS)
+    Path("work").mkdir(exist_ok=True)
+
+
+CHECK = re.compile(r"^check\(.*\)\n?", re.MULTILINE)
+
+
+def cells(number: str) -> tuple[str, str]:
+    """The stub of an exercise and the line that checks it: in the next cell, or, if a GPU is needed, in the same."""
+    (path,) = NOTEBOOKS.glob(f"{number.split('.')[0]}_*.ipynb")
+    sources = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    for stub, following in zip(sources, [*sources[1:], ""], strict=True):
+        if re.search(rf"^# Exercise {re.escape(number)}:", stub, re.MULTILINE):
+            return stub, CHECK.search(stub if CHECK.search(stub) else following).group()
+    raise LookupError(f"{path.name} has no stub of exercise {number}")
+
+
+def run(answer: str, checking: str) -> None:
+    """Runs an answer and its check as the notebook would, without the magic."""
+    names = {"np": np, "trt": trt, "Path": Path, "check": check}
+    if "engine" in checking:
+        names["engine"] = engine()
+    exec(CHECK.sub("", re.sub(r"^%%needs.*\n", "", answer)), names)
+    exec(checking, names)
+
+
+def engine():
+    from helpers.builder import build_plan
+    from helpers.engine import load_engine
+    from helpers.onnx_parser import parse_onnx
+
+    profile = {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (16, 1, 28, 28))}
+    return load_engine(build_plan(parse_onnx(ROOT / "data" / "lenet.onnx"), profiles=[profile]))
+
+
+def skip_without(number: str) -> None:
+    lacking = missing(*ALL[number].needs)
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)}")
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_the_solution_is_accepted(number):
+    skip_without(number)
+    run(SOLUTIONS[number].read_text(), cells(number)[1])
+    assert json.loads((Path(os.environ["WORKBOOK_STATE"]) / "exercises.json").read_text())[number]["state"] == "solved"
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_the_stub_runs_and_stays_open(number):
+    skip_without(number)
+    with pytest.raises(NotSolved):
+        run(*cells(number))
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_a_wrong_answer_gets_the_right_hint(path):
+    number = ".".join(path.stem.split("_")[:2])
+    skip_without(number)
+    hint = re.match(r"# hint: (.*)\n", path.read_text()).group(1)
+    with pytest.raises(Wrong) as error:
+        run(path.read_text(), cells(number)[1])
+    assert re.search("|".join(map(re.escape, hint.split("|"))), error.value.hint), error.value
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_every_exercise_has_all_its_parts(number):
+    assert number in SOLUTIONS
+    assert len([path for path in WRONG if path.stem.startswith(number.replace(".", "_") + "_")]) >= 2
+    stub, checking = cells(number)
+    assert f'check("{number}"' in checking
+    assert len(stub.splitlines()) <= 14
+
+
+@pytest.mark.parametrize("chapter", sorted({number.split(".")[0] for number in ALL}))
+def test_every_chapter_has_at_least_two_that_need_no_gpu(chapter):
+    assert len([n for n, task in ALL.items() if n.startswith(chapter) and "gpu" not in task.needs]) >= 2
+
+
+def test_there_is_nothing_without_an_exercise():
+    assert set(SOLUTIONS) == set(ALL)
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_solving_only_adds_or_changes_lines(number):
+    stub, solution = cells(number)[0].splitlines(), SOLUTIONS[number].read_text().splitlines()
+    for what, a, b, c, d in difflib.SequenceMatcher(None, stub, solution, autojunk=False).get_opcodes():
+        assert what != "delete", stub[a:b]
+        assert d - c >= b - a, (stub[a:b], solution[c:d])
+
+
+class TestTheEngine:
+    """The verdicts themselves, with exercise 07.3, which needs nothing."""
+
+    def verdict(self, *answers):
+        return exercises._judge(ALL["07.3"], answers)[0]
+
+    def test_solved_says_what_was_learnt(self):
+        verdict = self.verdict(lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
+        assert str(verdict).startswith("✅ 07.3 solved")
+        assert "percentiles" in str(verdict)
+
+    def test_wrong_shows_expected_got_and_one_hint(self):
+        text = str(self.verdict(lambda times, warm_up: (np.mean(times[warm_up:]), 300.0)))
+        assert text.startswith("❌ 07.3 not yet")
+        assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == ["expected", "got", "hint"]
+
+    @pytest.mark.parametrize("answer", [lambda: 1 / 0, lambda times, warm_up: 1 / 0, "text", 5, {}])
+    def test_any_answer_is_judged_without_a_stack_trace(self, answer):
+        text = str(self.verdict(answer))
+        assert text.startswith("❌")
+        assert "Traceback" not in text
+
+    @pytest.mark.parametrize("answer", [None, ...])
+    def test_nothing_is_open(self, answer):
+        assert str(self.verdict(answer)).startswith("○ 07.3 not solved so far")
+
+    def test_html_is_escaped_and_speaks_without_colours(self):
+        box = exercises.Verdict("01.1", "wrong", (("got", "<script>"),))._repr_mimebundle_()
+        assert "&lt;script&gt;" in box["text/html"]
+        assert 'role="status"' in box["text/html"]
+        assert "❌ 01.1 not yet" in box["text/plain"]
+
+    def test_outside_strict_mode_a_wrong_answer_raises_nothing(self, monkeypatch, capsys):
+        monkeypatch.delenv("WORKBOOK_STRICT")
+        check("07.3", lambda times, warm_up: None)
+        check("07.3", lambda times, warm_up: 1 / 0)
+        assert "Traceback" not in capsys.readouterr().out
+
+    def test_an_unknown_number(self):
+        with pytest.raises(KeyError, match=r"no exercise '07.99'; there are 01.1"):
+            check("07.99", 1)
+
+    def test_progress_is_kept_and_can_be_reset(self, monkeypatch):
+        monkeypatch.delenv("WORKBOOK_STRICT")
+        check("07.3", lambda times, warm_up: (0, 0))
+        assert exercises.progress().loc["07.3", "state"] == "❌ tried"
+        check("07.3", lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
+        check("07.3", lambda times, warm_up: (0, 0))
+        assert exercises.progress().loc["07.3", "state"] == "✅ solved"
+        if not has("gpu"):
+            assert exercises.progress().loc["07.4", "state"] == "needs a GPU"
+        exercises.reset_progress()
+        assert set(exercises.progress()["state"]) <= {"○ open", "needs a GPU"}
+
+    def test_a_damaged_progress_file_is_no_obstacle(self, tmp_path):
+        (tmp_path / "exercises.json").write_text("{")
+        assert len(exercises.progress()) == len(ALL)
