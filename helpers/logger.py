@@ -1,6 +1,7 @@
 """TensorRT's messages in Python's ``logging``, counted and kept, and an error recorder (chapter 01).
 
-TensorRT keeps the first logger that it is given for the whole process, so there is one: ``get_logger()``.
+TensorRT keeps one global logger, the first that it is given, and warns about every other one that comes while anything
+made with the first is alive; where the messages go then depends on the release. So there is one: ``get_logger()``.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _is_cuda_noise(text: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def get_logger() -> PythonLogger:
-    """The :class:`PythonLogger` of this process. TensorRT ignores every logger but the first."""
+    """The :class:`PythonLogger` of this process: give it to every builder, parser and runtime."""
     return PythonLogger()
 
 
@@ -96,7 +97,9 @@ def errors(messages: list[Message]) -> list[str]:
 class ErrorRecorder(trt.IErrorRecorder):
     """Keeps the errors of the object that it is set on (``builder.error_recorder = ErrorRecorder()``).
 
-    While a recorder is set, errors come here and no longer reach the logger (chapter 01).
+    While a recorder is set, errors come here and no longer reach the logger (chapter 01). Make the OnnxParser first:
+    TensorRT for RTX 1.7 crashes the process when it frees a network that had a recorder, its own or its builder's,
+    before its parser was made.
     ``errors`` is a list of (code: str, description: str).
     """
 

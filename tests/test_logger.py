@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,6 +107,44 @@ def test_a_real_error_of_the_library_arrives():
 
 def test_there_is_one_logger_per_process():
     assert get_logger() is get_logger()
+
+
+def test_a_second_logger_earns_a_warning_while_the_first_is_in_use():
+    # Two loggers in one process: in a process of its own, since other tests keep builders alive.
+    script = """
+from helpers.logger import PythonLogger
+from helpers.trt import trt
+
+def warnings(*loggers):
+    return [m.text for logger in loggers for m in logger.messages if "logger passed into" in m.text]
+
+first, second, third = PythonLogger(), PythonLogger(), PythonLogger()
+builders = [trt.Builder(first), trt.Builder(second)]
+assert len(warnings(first, second)) == 1, (first.messages, second.messages)
+del builders
+trt.Builder(third)
+assert not warnings(third)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_recorder_set_after_the_parser_was_made_does_not_crash_the_process():
+    script = """
+from helpers.builder import create_network
+from helpers.logger import ErrorRecorder, get_logger
+from helpers.trt import trt
+
+network = create_network("twice")
+parser = trt.OnnxParser(network, get_logger())
+network.error_recorder = recorder = ErrorRecorder()
+network.add_input("x", trt.float32, (1,))
+network.add_input("x", trt.float32, (1,))
+assert recorder.errors
+del parser, network
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_error_recorder_takes_the_errors_from_the_logger():
