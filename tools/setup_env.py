@@ -1,84 +1,279 @@
-"""Makes .venv and installs the workbook: what this machine can use, pinned by constraints.txt. Standard library only.
+"""Makes the environment in .venv: chooses what to install by the NVIDIA driver that it finds, and installs it.
 
-Run by ``make lab``, ``make test`` and the others; on Windows: ``py tools/setup_env.py``. A second run starts at once.
+``make lab``, ``make test`` and the other targets call this first. A second run finds everything in place and ends at
+once. It needs nothing but a Python of 3.10 or later; the code down to ``main`` also has to be readable for older
+ones, so that they can be told.
 """
 
-from __future__ import annotations
-
+import contextlib
 import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAMP = VENV / ".workbook"
-PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
+PYTHONS = ((3, 10), (3, 14))  # oldest and newest for which constraints.txt names releases with wheels
+OLDEST_CUDA = 12
+OLDEST_GPU = (7, 5)  # the compute capability from which TensorRT 10 and later work
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+LARGE = 40  # MB: downloads that are worth a line
 
 
-def choose_extras(cuda_version: tuple[int, int] | None, platform: str) -> list[str]:
-    """The extras of pyproject.toml for the driver's CUDA version (None: no driver) on this platform."""
+class SetupError(Exception):
+    """Set-up cannot go on; the message says why and what to do."""
+
+
+class Step(NamedTuple):
+    """One ``pip install``. ``failed``: what to say if it fails and set-up goes on (None: set-up stops)."""
+
+    what: str
+    arguments: tuple
+    failed: "str | None" = None
+
+
+class Plan(NamedTuple):
+    """What to install: the machine in words, the extras of pyproject.toml, remarks for the user, and the steps."""
+
+    machine: str
+    extras: tuple
+    remarks: tuple
+    steps: tuple
+
+
+def make_plan(driver, platform: str) -> Plan:
+    """What to install on a machine with this ``helpers.device.Driver`` (or None) and this ``sys.platform``."""
+    machine, extra, remarks = "without a GPU", "cpu", ()
     if platform == "darwin":
-        return ["test"]
-    if cuda_version is None:
-        return ["cpu", "test"]
-    return ["gpu-cu13" if cuda_version >= (13, 0) else "gpu-cu12", "test"]
-
-
-def commands(cuda_version: tuple[int, int] | None, platform: str, torch: str) -> list[tuple[list[str], str | None]]:
-    """The arguments for pip, in order, each with what to say if it fails; None means that set-up fails with it."""
-    constrained = ["install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
-    steps: list[tuple[list[str], str | None]] = []
-    if cuda_version is None and platform == "linux":
-        # The default index has only the CUDA build for Linux, which is gigabytes. If the CPU index cannot be reached,
-        # the default one still does.
-        steps.append(
-            (["install", "--quiet", "--no-deps", "--retries=0", "--timeout=10", "--index-url", PYTORCH_CPU, torch], "")
+        machine = "with macOS"
+        remarks = (
+            "NVIDIA makes no TensorRT for macOS: read the stored outputs of the notebooks here, or run them on Linux "
+            "or Windows.",
         )
-    extras = ",".join(choose_extras(cuda_version, platform))
-    steps.append(([*constrained, "--editable", f"{ROOT}[{extras}]"], None))
-    if cuda_version is not None and platform != "darwin":
-        cure = "PyCUDA could not be compiled, cuda-bindings is used instead; `python -m helpers doctor` tells the cure."
-        steps.append(([*constrained, f"{ROOT}[pycuda]"], cure))
-    return steps
+    elif driver and not driver.gpus:
+        remarks = ("The NVIDIA driver shows no GPU: going on as without one.",)
+    elif driver and driver.cuda_version[0] < OLDEST_CUDA:
+        version = ".".join(map(str, driver.cuda_version))
+        remarks = (
+            f"The NVIDIA driver stops at CUDA {version}, TensorRT needs {OLDEST_CUDA}: going on as without a GPU. "
+            "Update the driver, then run the same command again.",
+        )
+    elif driver and max(gpu.compute_capability for gpu in driver.gpus) < OLDEST_GPU:
+        remarks = (f"{driver.gpus[0].name} is older than TensorRT supports: going on as without a GPU.",)
+    elif driver:
+        cuda = "12" if driver.cuda_version[0] == 12 else "13"
+        machine, extra = f"with {driver.gpus[0].name} (CUDA {cuda})", f"gpu-cu{cuda}"
+
+    steps = []
+    if extra == "cpu" and platform == "linux":
+        # PyPI's PyTorch for Linux brings 3 GB of CUDA along. Where this index cannot be reached, that is what we take.
+        index = ("--index-url", CPU_INDEX, "--retries", "0", "--timeout", "15")
+        steps.append(Step("PyTorch for the CPU", (*index, "--no-deps", "torch"), failed=""))
+    extras = (extra, "test")
+    steps.append(Step("the workbook with " + " and ".join(extras), ("-e", f"{ROOT}[{','.join(extras)}]")))
+    if extra.startswith("gpu"):
+        failed = (
+            "PyCUDA could not be compiled: going on with cuda-bindings. `.venv/bin/python -m helpers doctor` says how "
+            "to get it."
+        )
+        steps.append(Step("PyCUDA, which is compiled here", ("pycuda",), failed))
+    return Plan(machine, extras, remarks, tuple(steps))
 
 
-def fingerprint(extras: list[str]) -> str:
-    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt", "tools/setup_env.py")]
-    return hashlib.sha256(b"\0".join([*parts, repr((extras, sys.version_info[:2], str(ROOT))).encode()])).hexdigest()
+def pins(constraints: str, extras: tuple) -> str:
+    """The lines of constraints.txt that hold for these extras."""
+    if "gpu-cu12" not in extras:
+        return constraints
+    # The pinned PyTorch is one for CUDA 13; the extra itself says which one fits CUDA 12.
+    return re.sub(r"^torch==.*\n", "", constraints, flags=re.MULTILINE)
 
 
-def main() -> None:
-    if sys.version_info < (3, 10):  # noqa: UP036  (this file also has to tell those with an older Python)
-        sys.exit(f"Python 3.10 or later is needed, this is {sys.version.split()[0]}: make lab PYTHON=python3.12")
-    from helpers.device import driver
+def fingerprint(extras: tuple, venv: Path = VENV) -> "dict[str, str]":
+    """What a finished set-up was made from; another value means that there is something to do."""
+    texts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt", "tools/setup_env.py")]
+    return {
+        "dependencies": hashlib.sha256(b"\0".join(texts)).hexdigest(),
+        "extras": ",".join(extras),
+        "folder": str(ROOT),  # a moved folder has to be installed again
+        "python": os.path.realpath(venv_python(venv)),  # an upgrade of the system can take this away
+    }
 
-    found = driver()
-    cuda_version = found.cuda_version if found and found.gpus else None
-    wanted = fingerprint(choose_extras(cuda_version, sys.platform))
-    if STAMP.exists() and STAMP.read_text() == wanted:
+
+def venv_python(venv: Path = VENV) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def is_finished(extras: tuple, venv: Path = VENV) -> bool:
+    """True where the last set-up of ``venv`` reached its end and was made from the same things."""
+    try:
+        stamp = json.loads((venv / "workbook.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return stamp == fingerprint(extras, venv) and venv_python(venv).exists()
+
+
+def can_make_venvs(python: str) -> bool:
+    """True where ``python`` runs, has a version that we know, and can make virtual environments."""
+    code = f"import sys, venv, ensurepip; sys.exit(not {PYTHONS[0]} <= sys.version_info[:2] <= {PYTHONS[1]})"
+    try:
+        return subprocess.run([python, "-c", code], stderr=subprocess.DEVNULL, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def other_python() -> "str | None":
+    """Another Python that can make the environment: that of .venv, else the newest on the PATH."""
+    names = [f"python3.{minor}" for minor in range(PYTHONS[1][1], PYTHONS[0][1] - 1, -1)]
+    found = [str(venv_python()), *filter(None, map(shutil.which, names))]
+    return next(filter(can_make_venvs, found), None)
+
+
+def why_not(version: tuple, executable: str) -> str:
+    """Why this Python cannot make the environment, and what to do."""
+    name, oldest = f"Python {version[0]}.{version[1]} ({executable})", "{}.{}".format(*PYTHONS[0])
+    again = "then run the same command again, or name another Python: make lab PYTHON=/path/to/python3"
+    if version < PYTHONS[0]:
+        return f"{name} is too old, the workbook needs {oldest} or later: install one, {again}"
+    if version > PYTHONS[1]:
+        newest = "{}.{}".format(*PYTHONS[1])
+        return f"{name} is too new, the pinned packages stop at {newest}: install one of {oldest} to {newest}, {again}"
+    package = f"python{version[0]}.{version[1]}-venv"
+    return f"{name} has no venv module: install it (Debian, Ubuntu: sudo apt install {package}), {again}"
+
+
+def pip(step: Step, constraints: Path, log) -> bool:
+    """Runs one step, with a line for every large download. Returns False where it failed and may; else raises."""
+    say(f"  {step.what} …")
+    command = [str(venv_python()), "-m", "pip", "install", "-c", str(constraints), *step.arguments]
+    settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off", "PIP_USER": "0"}
+    environment = {**os.environ, **settings}
+    cuda = "/usr/local/cuda/bin"  # where NVIDIA's installer puts nvcc, without putting it on the PATH
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), cuda])
+    lines = []
+    log.write("$ " + " ".join(command) + "\n")
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
+    try:
+        for line in process.stdout:
+            log.write(line)
+            lines.append(line.rstrip())
+            download = re.match(r"\s*Downloading (\S+?)-[\d.]+\S* \(([\d.]+) ([MG])B\)", line)
+            if download and float(download[2]) * (1000 if download[3] == "G" else 1) >= LARGE:
+                say(f"    downloading {download[1].rsplit('/')[-1]}, {download[2]} {download[3]}B")
+        code = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if code == 0:
+        return True
+    if step.failed is not None:
+        if step.failed:
+            say("  " + step.failed)
+        return False
+    last = [line for line in lines if line and not line.startswith(("[notice]", "WARNING: Location"))][-6:]
+    raise SetupError(
+        f"pip failed while it installed {step.what}. Its last lines (all of them: {log.name}):\n    "
+        + "\n    ".join(last)
+        + "\n  What was done so far is kept: put it right and run the same command again."
+    )
+
+
+def make_venv() -> None:
+    """A working .venv: the one that is there, or a new one."""
+    code = f"import sys, pip; sys.exit(not {PYTHONS[0]} <= sys.version_info[:2] <= {PYTHONS[1]})"
+    if venv_python().exists():
+        if subprocess.run([str(venv_python()), "-c", code], stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        say("  .venv cannot be used any more (its Python is gone or too old): making it anew")
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+    if made.returncode != 0:
+        raise SetupError(f"{' '.join(command)} failed:\n    " + made.stdout.strip().replace("\n", "\n    "))
+
+
+@contextlib.contextmanager
+def lock():
+    """One set-up at a time in this folder, so that `make lab` and `make test` may be started together."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
         return
-    if sys.platform == "darwin":
-        print("There is no TensorRT for macOS: you can read the stored outputs, the TensorRT cells do not run.")
-    print(f"Setting up {VENV.name} (this takes some minutes, once) …", flush=True)
-    STAMP.unlink(missing_ok=True)
-    if subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True).returncode:
-        sys.exit("`python3 -m venv` failed. On Debian and Ubuntu: sudo apt install python3-venv")
-    torch = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE).group()
-    for arguments, cure in commands(cuda_version, sys.platform, torch):
-        result = subprocess.run([str(PYTHON), "-m", "pip", *arguments], capture_output=True, text=True)
-        if result.returncode and cure is None:
-            tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-12:])
-            sys.exit(f"pip failed:\n{tail}")
-        if result.returncode and cure:
-            print(cure)
-    STAMP.write_text(wanted)
-    print("Done.", flush=True)
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("Another set-up is at work here: waiting for it.")
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+def set_up(plan: Plan) -> None:
+    """Installs what the plan says into .venv, and leaves the stamp that says so at the very end."""
+    stamp = VENV / "workbook.json"
+    with contextlib.suppress(FileNotFoundError):
+        stamp.unlink()
+    say(f"Setting up .venv for a machine {plan.machine}: some minutes the first time, and 2 to 8 GB of disk.")
+    for remark in plan.remarks:
+        say("  " + remark)
+    make_venv()
+    constraints = VENV / "constraints.txt"
+    constraints.write_text(pins((ROOT / "constraints.txt").read_text(encoding="utf-8"), plan.extras), encoding="utf-8")
+    with open(VENV / "setup.log", "w", encoding="utf-8") as log:
+        for step in plan.steps:
+            pip(step, constraints, log)
+    part = stamp.with_suffix(".part")
+    part.write_text(json.dumps(fingerprint(plan.extras), indent=1))
+    part.replace(stamp)
+    say("Ready.")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def with_other_python() -> int:
+    """Runs this script with a Python that will do."""
+    other = other_python()
+    if other is None:
+        raise SetupError(why_not(sys.version_info[:2], sys.executable))
+    return subprocess.call([other, str(Path(__file__).resolve())])
+
+
+def main() -> int:
+    if VENV.is_symlink() and venv_python().exists():
+        return 0  # somebody else's environment, shared on purpose: used as it is, never changed
+    # This script is also read by Pythons that are too old for the workbook.
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:  # noqa: UP036
+        return with_other_python()
+    sys.path.insert(0, str(ROOT))
+    from helpers.device import driver  # needs Python 3.7, so only now
+
+    plan = make_plan(driver(), sys.platform)
+    if is_finished(plan.extras):
+        return 0
+    if not venv_python().exists() and not can_make_venvs(sys.executable):
+        return with_other_python()
+    with lock():
+        if not is_finished(plan.extras):  # another set-up may have done it while we waited
+            set_up(plan)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except (SetupError, OSError) as error:
+        sys.exit(f"Set-up failed: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nSet-up was interrupted: the next run goes on where it stopped.")

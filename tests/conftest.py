@@ -1,0 +1,1 @@
+from notebook_fixtures import book, shared_book  # noqa: F401
