@@ -1,25 +1,29 @@
 # Every target first makes the environment in .venv; where it is there already, that takes no time.
 PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
 LAB_OPTIONS ?=
 PYTEST_OPTIONS ?=
+# Two processes where there is no GPU; one GPU is not shared. Asked when it is used, so after set-up.
+WORKERS ?= $(shell $(VENV_PYTHON) -c "from helpers.device import gpus; print(0 if gpus() else 2)")
 
-.PHONY: lab test record browser-test setup
 .DEFAULT_GOAL := lab
+.PHONY: lab test record browser-test setup
 
-setup:  ## make or update .venv
+setup:
 	@$(PYTHON) tools/setup_env.py
 
-lab: setup  ## open JupyterLab on the first chapter
-	@.venv/bin/python -m jupyterlab $(LAB_OPTIONS) notebooks/00_start.ipynb
+lab: setup
+	@$(VENV_PYTHON) -m jupyterlab --LabApp.news_url=None \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS) notebooks/00_start.ipynb
 
-test: setup  ## check the style, and run all tests and all notebooks
-	@.venv/bin/python -m ruff check .
-	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m pytest -n auto --dist loadfile $(PYTEST_OPTIONS)
+test: setup
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
 
-record: setup  ## record the cells that this machine can run, for the machines that cannot
-	@.venv/bin/python tools/record.py
+record: setup
+	@$(VENV_PYTHON) tools/record.py
 
-browser-test: setup  ## the workbook in a real browser; needs Chromium on the PATH
-	@.venv/bin/python -m pip install --quiet -c .venv/constraints.txt -e ".[browser]"
-	@.venv/bin/python -m pytest tests/browser $(PYTEST_OPTIONS)
+browser-test: setup
+	@$(VENV_PYTHON) -m pip install --quiet -c .venv/constraints.txt -e ".[browser]"
+	@$(VENV_PYTHON) -m pytest tests/browser $(PYTEST_OPTIONS)
