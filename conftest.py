@@ -1,0 +1,45 @@
+"""Runs every chapter twice in one kernel: as it is, and again with the solutions of its exercises, checked strictly.
+
+nbval turns the code cells into tests (see pyproject.toml). That the second pass succeeds shows that cells can be run
+twice, that every exercise can be solved, and that nothing below an exercise depends on its being unsolved.
+"""
+
+import os
+import tempfile
+from itertools import groupby
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbval.plugin import IPyNbCell, IPyNbFile
+
+from tools.gated import solution
+
+ROOT = Path(__file__).resolve().parent
+STRICT = "import os\nos.environ['WORKBOOK_STRICT'] = '1'"
+
+
+def pytest_configure(config):
+    # Solving exercises here is not the reader's progress.
+    state = tempfile.TemporaryDirectory(prefix="workbook-state-")
+    config.add_cleanup(state.cleanup)
+    os.environ["WORKBOOK_STATE"] = state.name
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    result = []
+    for parent, group in groupby(items, key=lambda item: item.parent):
+        cells = list(group)
+        result += cells
+        if isinstance(parent, IPyNbFile):
+            result.append(again(cells[0], "strict from here", STRICT))
+            for item in cells:
+                source = item.cell.source
+                result.append(again(item, f"{item.name} again", solution(source, ROOT) or source))
+    items[:] = result
+
+
+def again(item: IPyNbCell, name: str, source: str) -> IPyNbCell:
+    cell = nbformat.from_dict({**item.cell, "source": source})
+    return IPyNbCell.from_parent(item.parent, name=name, cell_num=item.cell_num, cell=cell, options=item.options)

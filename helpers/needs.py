@@ -1,0 +1,199 @@
+"""Cells that need what this machine may lack: ``%load_ext helpers.needs``, then ``%%needs gpu`` atop a cell.
+
+Told in chapter 00. Where the capabilities of ``helpers.trt`` that the magic names are there, the cell runs as if the
+magic were not written. Where not, it shows what the same cell printed and plotted on a machine that has them
+(``helpers.recordings``), under a banner that says so. Needs IPython.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from .dependencies import changed_since, dependencies, read_code_cells
+from .device import gpus
+from .recordings import (
+    ROOT,
+    Recording,
+    RecordingError,
+    difference,
+    find_recording,
+    similar_recording,
+    source_hash,
+    split_gate,
+)
+from .trt import CAPABILITIES, FLAVOUR, VERSION, missing
+
+_NAMES = {
+    "tensorrt": "TensorRT",
+    "tensorrt_rtx": "TensorRT for RTX",
+    "tensorrt_lean": "the lean runtime of TensorRT",
+    "tensorrt_dispatch": "the dispatch runtime of TensorRT",
+}
+_shown: list[str] = []  # hashes of the cells replayed so far
+MARK = "needs"  # key of the metadata by which make record tells a shown recording from a real output
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """``%load_ext helpers.needs``: from now on, cells that begin with ``%%needs`` are gated."""
+    ip.input_transformers_cleanup.append(_transform)
+    ip.register_magic_function(_magic, "cell", "needs")
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    ip.input_transformers_cleanup.remove(_transform)
+    ip.magics_manager.magics["cell"].pop("needs", None)
+
+
+def _transform(lines: list[str]) -> list[str]:
+    """IPython's input transformer: lines of a cell in, lines of what really runs out. Has no effects of its own."""
+    source = "".join(lines)
+    gate = split_gate(source)
+    if gate is None:
+        return lines
+    names, body = gate
+    if not names or any(name not in CAPABILITIES for name in names):
+        return [_call("refuse", names)]
+    lacking = missing(*names)
+    return [_call("replay", source, lacking)] if lacking else body.splitlines(keepends=True)
+
+
+# A console asks its transformers whether a cell is complete; left alone, %%needs is treated there like any cell magic.
+_transform.has_side_effects = True
+
+
+def _call(function: str, *arguments: Any) -> str:
+    # By import, so that no name of the reader's can stand in the way.
+    return f"__import__({__name__!r}, fromlist=['']).{function}({', '.join(map(repr, arguments))})\n"
+
+
+def _magic(line: str, cell: str) -> None:
+    """%%needs CAPABILITY [CAPABILITY ...]
+
+    Run the cell where this machine and its TensorRT have all the capabilities. Elsewhere show what the same cell
+    printed and plotted on a machine that has them, with that machine's name, its TensorRT and the date. Names that the
+    cell would define stay undefined then. The capabilities are those of helpers.trt.CAPABILITIES: gpu, build, ...
+    """
+    # Comes here only from code that calls the magic by itself; a cell that begins with it goes through _transform.
+    from IPython import get_ipython
+
+    get_ipython().run_cell(f"%%needs {line}\n{cell}").raise_error()
+
+
+def refuse(names: list[str]) -> None:
+    """Stops a cell whose ``%%needs`` names nothing, or what nobody knows, with IPython's UsageError."""
+    from IPython.core.error import UsageError
+
+    unknown = [name for name in names if name not in CAPABILITIES]
+    problem = f"unknown capability {', '.join(unknown)}" if unknown else "no capability is named"
+    raise UsageError(f"%%needs: {problem}. Write for example %%needs gpu; there are: {', '.join(CAPABILITIES)}")
+
+
+def replay(source: str, lacking: list[str]) -> None:
+    """Shows the recording of a cell that cannot run here because of ``lacking``; never raises for want of one."""
+    reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name][2])})" for name in lacking]
+    need = f"This cell needs {' and '.join(reasons)}, which {'is' if len(lacking) == 1 else 'are'} missing here."
+    try:
+        found = find_recording(source, shown=_shown)
+        _shown.append(source_hash(source))
+        if found:
+            chapter, recording = found
+            _banner("Recorded output", [need, _origin(recording), *_changes(chapter, recording)], recording)
+            for output in recording.outputs:
+                _show(output)
+        else:
+            _banner("Not run", [need, *_without_recording(source)])
+    except RecordingError as error:
+        _banner("Not run", [need, f"Its recording cannot be shown: {escape(str(error))}."])
+
+
+def describe(recording: Recording) -> str:
+    """Where and when a recording was made, in words: device, TensorRT and its version, date."""
+    capability = recording.compute_capability
+    device = f"{recording.device} (compute capability {capability})" if capability else "a machine without a GPU"
+    return f"{device} with {_NAMES.get(recording.flavour, recording.flavour)} {recording.version} on {recording.date}"
+
+
+def probe() -> dict[str, Any]:
+    """What ``make record`` asks the kernel that has just run a chapter: device, TensorRT, missing capabilities."""
+    gpu = gpus()[0] if gpus() else None
+    return {
+        "device": gpu.name if gpu else "no GPU",
+        "compute_capability": "{}.{}".format(*gpu.compute_capability) if gpu else None,
+        "flavour": FLAVOUR,
+        "version": VERSION,
+        "missing": missing(*CAPABILITIES),
+    }
+
+
+def _origin(recording: Recording) -> str:
+    return f"Below is what it showed on <strong>{escape(describe(recording))}</strong>."
+
+
+def _changes(chapter: str, recording: Recording) -> list[str]:
+    """What has changed since the recording, as a paragraph; nothing where the notebook cannot be found."""
+    try:
+        cells = read_code_cells(ROOT / "notebooks" / f"{chapter}.ipynb")
+        index = next(i for i, cell in enumerate(cells) if source_hash(cell.source) == recording.hash)
+        changed = changed_since(recording.depends, dependencies(cells, index), cells)
+    except (OSError, ValueError, KeyError, SyntaxError, StopIteration):
+        return []  # a copy under another name, say: the recording itself is still that of this very cell
+    if not changed:
+        return []
+    return [f"Changed since then, so that it might show something else today: {escape(', '.join(changed))}."]
+
+
+def _without_recording(source: str) -> list[str]:
+    similar = similar_recording(source)
+    if similar is None:
+        return ["There is no recording of it. The workbook goes on without."]
+    chapter, recording = similar
+    return [
+        f"The recording (chapter <code>{escape(chapter)}</code>, {escape(describe(recording))}) belongs to another "
+        "version of this cell, so it is not shown. Undo your change, or copy the recorded cell back, and run it again.",
+        _fold("What differs", difference(recording.source, source)),
+        _fold("The recorded cell", recording.source.strip("\n")),
+    ]
+
+
+def _fold(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
+
+
+def _plain(html: str) -> str:
+    """The words of a banner for where HTML is not shown: a console, a text export."""
+    import html as entities
+    import re
+
+    text = re.sub(r"</summary><pre>", ":\n", html)
+    return entities.unescape(re.sub(r"<[^>]+>", "", text))
+
+
+def _banner(title: str, paragraphs: Iterable[str], recording: Recording | None = None) -> None:
+    """Shows a box. JupyterLab gives it the colours of the theme, elsewhere it has those of the page."""
+    from IPython.display import publish_display_data
+
+    paragraphs = [f"<strong>{title}.</strong> {(first := list(paragraphs))[0]}", *first[1:]]
+    inside = "\n".join(p if p.startswith("<details>") else f"<p>{p}</p>" for p in paragraphs)
+    kind = "info" if recording else "warning"
+    html = f'<div class="alert alert-{kind}" role="note" aria-label="{title}">\n{inside}\n</div>'
+    plain = "\n".join(map(_plain, paragraphs))
+    publish_display_data({"text/html": html, "text/plain": plain}, {MARK: recording_mark(recording)})
+
+
+def recording_mark(recording: Recording | None) -> dict[str, str | None]:
+    """The metadata of a banner: which recording follows."""
+    return {"recording": recording.hash[:16], "date": recording.date} if recording else {"recording": None}
+
+
+def _show(output: dict[str, Any]) -> None:
+    from IPython.display import publish_display_data
+
+    if output["output_type"] == "stream":
+        stream = sys.stderr if output["name"] == "stderr" else sys.stdout
+        stream.write(output["text"])
+        stream.flush()
+    else:
+        publish_display_data(output["data"], output.get("metadata", {}))

@@ -1,0 +1,163 @@
+"""make record, or python tools/record.py [CHAPTER ...]: runs chapters and keeps what their gated cells printed.
+
+Recorded are the cells that begin with %%needs and that this machine can run; those that it cannot run keep what they
+have. Without a GPU, the outputs are stored in the notebooks too. A chapter in which a cell raised is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from helpers.atomic import write_atomically  # noqa: E402
+from helpers.dependencies import dependencies, read_code_cells  # noqa: E402
+from helpers.device import gpus  # noqa: E402
+from helpers.needs import MARK, describe  # noqa: E402
+from helpers.recordings import Recording, RecordingError, load_recordings, recordings_path, save_recordings  # noqa: E402
+from tools.canonical import CHAPTERS, clean_outputs, dumps, private_paths  # noqa: E402
+from tools.execute import Failed, execute  # noqa: E402
+from tools.gated import Ambiguous, Gated, chapter_status, gated_cells, match  # noqa: E402
+
+
+class Refused(RuntimeError):
+    """A chapter is not recorded, and nothing was written; the message names the cell and says why."""
+
+
+def record(
+    chapter: str,
+    root: Path,
+    *,
+    timeout: float = 300,
+    notebooks: bool = False,
+    on_cell: Callable[[], Any] = lambda: None,
+) -> tuple[int, int]:
+    """Runs one chapter and writes its recordings and, if asked to, its outputs: how many are new, how many were kept.
+
+    Raises Refused where a cell raised or printed a path of this machine, and where two gated cells are the same.
+    """
+    path = root / "notebooks" / f"{chapter}.ipynb"
+    notebook = nbformat.read(path, 4)
+    try:
+        cells = gated_cells(read_code_cells(path), root)
+        kept = match(cells, load_recordings(recordings_path(chapter, root)))
+        executed, machine = execute(notebook, path.parent, timeout, on_cell)
+        new = _recordings([cell for cell in cells if not cell.solved], executed, machine, root)
+        solutions = [cell for cell in cells if cell.solved]
+        if any(set(cell.needs).isdisjoint(machine["missing"]) for cell in solutions):
+            solved, machine = execute(_with_sources(notebook, solutions[0]), path.parent, timeout)
+            new |= _recordings(solutions, solved, machine, root)
+    except (Failed, Ambiguous, RecordingError) as error:
+        raise Refused(f"{chapter}: {error}") from error
+    merged = kept | new
+    save_recordings(recordings_path(chapter, root), [merged[cell.key] for cell in cells if cell.key in merged])
+    if notebooks:
+        write_atomically(path, dumps(executed).encode())
+    return len(new), len(merged) - len(new)
+
+
+def _with_sources(notebook: nbformat.NotebookNode, cell: Gated) -> nbformat.NotebookNode:
+    result = nbformat.from_dict(dict(notebook))
+    sources = iter(cell.cells)
+    result.cells = [{**c, "source": next(sources).source} if c.cell_type == "code" else c for c in notebook.cells]
+    return nbformat.from_dict(result)
+
+
+def _recordings(
+    cells: list[Gated], executed: nbformat.NotebookNode, machine: dict[str, Any], root: Path
+) -> dict[tuple, Recording]:
+    """The recordings of those cells that really ran."""
+    outputs = [clean_outputs(cell.outputs) for cell in executed.cells if cell.cell_type == "code"]
+    for number, printed in enumerate(outputs, 1):
+        if any(output["output_type"] == "error" for output in printed):
+            raise Failed(f"code cell {number} has an error among its outputs")
+        found = private_paths(printed, root, Path.home(), sys.prefix)
+        if found:
+            raise Failed(f"code cell {number} printed a path of this machine: {', '.join(found)}")
+    result = {}
+    for cell in cells:
+        printed = outputs[cell.index]
+        ran = set(cell.needs).isdisjoint(machine["missing"])
+        shown = any(MARK in output.get("metadata", {}) for output in printed)
+        if ran == shown:  # the kernel says one thing and the outputs another: believe neither
+            raise Failed(f"{cell} {'shows a recording although it could run' if ran else 'ran without what it needs'}")
+        if ran:
+            about = {key: machine[key] for key in ("device", "compute_capability", "flavour", "version")}
+            depends = dependencies(cell.cells, cell.index, root)
+            result[cell.key] = Recording(
+                source=cell.source.strip("\n"),
+                needs=list(cell.needs),
+                date=date.today().isoformat(),
+                depends=depends,
+                outputs=printed,
+                after=cell.after,
+                **about,
+            )
+    return result
+
+
+def show_status(chapters: list[str], root: Path) -> None:
+    """Prints a table of all gated cells and how their recordings stand."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("chapter", "cell", "needs", "state", "recorded on")
+    for chapter in chapters:
+        for status in chapter_status(chapter, root):
+            state = status.state + "".join(f"\n{what}" for what in status.changed)
+            origin = describe(status.recording) if status.recording else ""
+            table.add_row(chapter, str(status.cell), " ".join(status.cell.needs), state, origin)
+    Console().print(table)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from tqdm import tqdm
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="07_execution, for example; default: all")
+    parser.add_argument("--status", action="store_true", help="run nothing, list the gated cells and their recordings")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for one cell (default: 300)")
+    parser.add_argument(
+        "--notebooks",
+        action=argparse.BooleanOptionalAction,
+        default=not gpus(),
+        help="store outputs in the notebooks (default: where there is no GPU, as most readers have none)",
+    )
+    options = parser.parse_args(arguments)
+    known = sorted(path.stem for path in (ROOT / "notebooks").glob(CHAPTERS))
+    chapters = [Path(chapter).stem for chapter in options.chapters] or known
+    unknown = sorted(set(chapters) - set(known))
+    if unknown:
+        parser.error(f"no chapter {', '.join(unknown)}; there are {', '.join(known)}")
+    if options.status:
+        show_status(chapters, ROOT)
+        return 0
+    refused = 0
+    for chapter in chapters:
+        count = len(read_code_cells(ROOT / "notebooks" / f"{chapter}.ipynb"))
+        with tqdm(total=count, desc=chapter, unit="cell") as bar:
+            try:
+                new, kept = record(
+                    chapter, ROOT, timeout=options.timeout, notebooks=options.notebooks, on_cell=bar.update
+                )
+                message = f"{chapter}: {new} recorded, {kept} kept"
+            except Refused as error:
+                refused, message = refused + 1, f"{error}\n{chapter}: refused, nothing was written"
+        print(message, flush=True)
+    if not options.chapters:
+        for path in (ROOT / "data" / "recordings").glob("*.json"):
+            if path.stem not in known:
+                save_recordings(path, [])
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
