@@ -14,7 +14,8 @@ setup:
 
 lab: setup
 	@$(VENV_PYTHON) -m jupyterlab --LabApp.news_url=None \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS) notebooks/00_start.ipynb
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.default_url=/lab/tree/00_start.ipynb \
+	  $(LAB_OPTIONS) notebooks/00_start.ipynb
 
 test: setup
 	@$(VENV_PYTHON) -m ruff check .

@@ -26,6 +26,7 @@ OLDEST_PYTHON = (3, 10)
 OLDEST_CUDA = 12
 OLDEST_GPU = (7, 5)  # the compute capability that TensorRT 10 and later ask for
 PACKAGES = {"NumPy": "numpy", "ONNX": "onnx", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
+USUAL_TOOLKIT = Path("/usr/local/cuda")  # where NVIDIA's installer puts it, without putting it on the PATH
 CUDA_PACKAGES = {"pycuda": "PyCUDA", "cuda_bindings": "cuda-bindings"}  # capability -> name
 
 
@@ -160,15 +161,28 @@ def _cuda_packages() -> Iterator[Row]:
             yield Row(name, "not installed", False, _pip(f'"cuda-bindings>={cuda},<{cuda + 1}"'))
 
 
+def cuda_toolkit() -> Path | None:
+    """The folder of a CUDA toolkit that has both compiler and headers: beside nvcc on the PATH, else the usual one."""
+    nvcc = shutil.which("nvcc")
+    roots = [Path(nvcc).parents[1]] if nvcc else []
+    roots += [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    for root in [*roots, USUAL_TOOLKIT]:
+        compiler = root / "bin" / ("nvcc.exe" if os.name == "nt" else "nvcc")
+        if compiler.exists() and (root / "include" / "cuda.h").exists():
+            return root
+    return None
+
+
 def _how_to_get_pycuda() -> str:
     """PyCUDA is compiled on the spot: names what that lacks here."""
-    lacking = []
+    lacking, toolkit = [], cuda_toolkit()
     if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         lacking.append("a C++ compiler (Debian, Ubuntu: sudo apt install g++)")
-    if not shutil.which("nvcc") and not Path("/usr/local/cuda/bin/nvcc").exists():
+    if not toolkit:
         lacking.append("the CUDA toolkit with its headers (Debian, Ubuntu: sudo apt install nvidia-cuda-toolkit)")
     first = f"install {' and '.join(lacking)}, then: " if lacking else ""
-    path = "" if shutil.which("nvcc") or lacking else "PATH=$PATH:/usr/local/cuda/bin "
+    nvcc = shutil.which("nvcc")
+    path = f"PATH={toolkit}/bin:$PATH " if toolkit and not (nvcc and Path(nvcc).parents[1] == toolkit) else ""
     conda = "; or take it ready-made from conda-forge (environment.yml); until then cuda-bindings does its work"
     return first + path + _pip("pycuda") + conda
 

@@ -76,22 +76,54 @@ def test_a_driver_that_is_too_old_or_shows_no_gpu(machine):
     assert "CUDA_VISIBLE_DEVICES" in found["GPU"].todo
 
 
-@pytest.mark.parametrize(
-    ("tools", "expected", "unexpected"),
-    [
-        ((), ["C++ compiler", "CUDA toolkit", "pip install -c constraints.txt pycuda", "conda"], []),
-        (("g++",), ["CUDA toolkit", "pip install"], ["C++ compiler"]),
-        (("g++", "nvcc"), ["pip install -c constraints.txt pycuda"], ["C++ compiler", "CUDA toolkit"]),
-    ],
-)
-def test_the_cure_for_pycuda_names_what_is_lacking(machine, monkeypatch, tools, expected, unexpected):
-    machine(Driver((13, 0), (H100,)))
-    monkeypatch.setattr(doctor, "_version", lambda distribution: None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name in tools else None)
-    monkeypatch.setattr(doctor.Path, "exists", lambda path: False)
+@pytest.fixture
+def toolkit(machine, monkeypatch, tmp_path):
+    """``toolkit(compiler, *files)``: a machine with a GPU, and only these files of a CUDA toolkit on the PATH."""
+
+    def pretend(compiler: bool, *files: str):
+        machine(Driver((13, 0), (H100,)))
+        monkeypatch.setattr(doctor, "_version", lambda distribution: None)
+        bin_ = tmp_path / "cuda" / "bin"
+        for file in [bin_ / "g++"] * compiler + [tmp_path / "cuda" / name for name in files]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o755)
+        monkeypatch.setenv("PATH", str(bin_))
+        monkeypatch.setattr(doctor, "USUAL_TOOLKIT", tmp_path / "usual")
+        monkeypatch.delenv("CUDA_HOME", raising=False)
+        monkeypatch.delenv("CUDA_PATH", raising=False)
+        return tmp_path / "cuda"
+
+    return pretend
+
+
+def test_the_cure_for_pycuda_names_compiler_and_toolkit(toolkit):
+    toolkit(False)
     todo = rows()["PyCUDA"].todo
-    assert all(text in todo for text in expected), todo
-    assert not any(text in todo for text in unexpected), todo
+    assert todo.startswith("install a C++ compiler (Debian, Ubuntu: sudo apt install g++) and the CUDA toolkit")
+    assert "pip install -c constraints.txt pycuda" in todo
+    assert "conda-forge" in todo
+
+
+def test_a_toolkit_without_headers_is_none(toolkit):
+    toolkit(True, "bin/nvcc")
+    assert doctor.cuda_toolkit() is None
+    assert rows()["PyCUDA"].todo.startswith("install the CUDA toolkit with its headers")
+
+
+def test_the_cure_for_pycuda_is_one_command_where_all_is_there(toolkit):
+    root = toolkit(True, "bin/nvcc", "include/cuda.h")
+    assert doctor.cuda_toolkit() == root
+    assert rows()["PyCUDA"].todo.startswith(doctor._pip("pycuda"))
+
+
+def test_a_toolkit_that_is_not_on_the_path_is_put_there(toolkit, monkeypatch, tmp_path):
+    root = toolkit(True, "bin/nvcc", "include/cuda.h")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "g++").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("CUDA_HOME", str(root))
+    assert doctor.cuda_toolkit() == root
+    assert rows()["PyCUDA"].todo.startswith(f"PATH={root}/bin:$PATH ")
 
 
 def test_the_table_of_chapter_00():

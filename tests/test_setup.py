@@ -108,6 +108,18 @@ def test_pycuda_is_a_step_of_its_own_that_may_fail():
     assert not any("pycuda" in step.arguments for step in setup_env.make_plan(None, "linux").steps)
 
 
+def test_without_a_cuda_toolkit_pycuda_is_not_even_tried():
+    plan = setup_env.make_plan(Driver((13, 0), (H100,)), "linux", toolkit=False)
+    assert not any("pycuda" in step.arguments for step in plan.steps)
+    (remark,) = plan.remarks
+    assert "cuda-bindings" in remark
+    assert "doctor" in remark
+    assert setup_env.make_plan(None, "linux", toolkit=False).remarks == ()
+    # When the toolkit comes later, there is something to do.
+    later = setup_env.make_plan(Driver((13, 0), (H100,)), "linux")
+    assert setup_env.fingerprint(plan) != setup_env.fingerprint(later)
+
+
 def test_cuda_12_gets_the_pytorch_that_its_extra_names():
     assert re.search(r"^torch==", setup_env.pins(CONSTRAINTS, ("gpu-cu13", "test")), re.MULTILINE)
     kept = setup_env.pins(CONSTRAINTS, ("gpu-cu12", "test")).splitlines()
@@ -163,7 +175,8 @@ class Copy:
 @pytest.fixture
 def copy(tmp_path):
     folder = tmp_path / "a workbook"
-    for name in ("tools/setup_env.py", "helpers/__init__.py", "helpers/device.py", "pyproject.toml", "constraints.txt"):
+    helpers = [f"helpers/{name}.py" for name in ("__init__", "device", "doctor")]
+    for name in ("tools/setup_env.py", "pyproject.toml", "constraints.txt", *helpers):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True, timeout=60)
@@ -228,6 +241,23 @@ def test_where_pip_fails_its_last_lines_are_shown_and_the_next_run_goes_on(copy)
     assert copy.run().returncode == 0
     assert copy.pip_calls() != []
     assert copy.stamp.exists()
+
+
+def test_the_shown_lines_are_those_that_tell_something():
+    printed = """Looking in indexes: http://127.0.0.1:9/simple
+  Installing build dependencies: finished with status 'error'
+  error: subprocess-exited-with-error
+
+  × pip subprocess to install build dependencies did not run successfully.
+  ╰─> [3 lines of output]
+      WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'
+      ERROR: No matching distribution found for setuptools>=77
+      [end of output]
+  note: This error originates from a subprocess, and is likely not a problem with pip.
+"""
+    assert setup_env.telling(printed.splitlines())[-1] == "ERROR: No matching distribution found for setuptools>=77"
+    assert setup_env.telling([f"line {number}" for number in range(9)]) == [f"line {n}" for n in range(4, 9)]
+    assert setup_env.telling([]) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tries PyTorch's own index")

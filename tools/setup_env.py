@@ -24,6 +24,8 @@ OLDEST_GPU = (7, 5)  # the compute capability from which TensorRT 10 and later w
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LARGE = 40  # MB: downloads that are worth a line
 
+sys.path.insert(0, str(ROOT))  # for helpers, of which only what needs nothing installed is imported
+
 
 class SetupError(Exception):
     """Set-up cannot go on; the message says why and what to do."""
@@ -46,8 +48,11 @@ class Plan(NamedTuple):
     steps: tuple
 
 
-def make_plan(driver, platform: str) -> Plan:
-    """What to install on a machine with this ``helpers.device.Driver`` (or None) and this ``sys.platform``."""
+def make_plan(driver, platform: str, toolkit: bool = True) -> Plan:
+    """What to install on a machine with this ``helpers.device.Driver`` (or None) and this ``sys.platform``.
+
+    ``toolkit``: whether there is a CUDA toolkit, to compile PyCUDA with.
+    """
     machine, extra, remarks = "without a GPU", "cpu", ()
     if platform == "darwin":
         machine = "with macOS"
@@ -77,11 +82,12 @@ def make_plan(driver, platform: str) -> Plan:
     extras = (extra, "test")
     steps.append(Step("the workbook with " + " and ".join(extras), ("-e", f"{ROOT}[{','.join(extras)}]")))
     if extra.startswith("gpu"):
-        failed = (
-            "PyCUDA could not be compiled: going on with cuda-bindings. `.venv/bin/python -m helpers doctor` says how "
-            "to get it."
-        )
-        steps.append(Step("PyCUDA, which is compiled here", ("pycuda",), failed))
+        instead = "going on with cuda-bindings. `.venv/bin/python -m helpers doctor` says how to get it."
+        if toolkit:
+            failed = f"PyCUDA could not be compiled: {instead}"
+            steps.append(Step("PyCUDA, which is compiled here: some minutes", ("pycuda",), failed))
+        else:
+            remarks = (f"PyCUDA cannot be compiled without a CUDA toolkit: {instead}",)
     return Plan(machine, extras, remarks, tuple(steps))
 
 
@@ -93,12 +99,12 @@ def pins(constraints: str, extras: tuple) -> str:
     return re.sub(r"^torch==.*\n", "", constraints, flags=re.MULTILINE)
 
 
-def fingerprint(extras: tuple, venv: Path = VENV) -> "dict[str, str]":
+def fingerprint(plan: Plan, venv: Path = VENV) -> "dict[str, str]":
     """What a finished set-up was made from; another value means that there is something to do."""
     texts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt", "tools/setup_env.py")]
     return {
         "dependencies": hashlib.sha256(b"\0".join(texts)).hexdigest(),
-        "extras": ",".join(extras),
+        "steps": "; ".join(step.what for step in plan.steps),
         "folder": str(ROOT),  # a moved folder has to be installed again
         "python": os.path.realpath(venv_python(venv)),  # an upgrade of the system can take this away
     }
@@ -108,13 +114,13 @@ def venv_python(venv: Path = VENV) -> Path:
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def is_finished(extras: tuple, venv: Path = VENV) -> bool:
+def is_finished(plan: Plan, venv: Path = VENV) -> bool:
     """True where the last set-up of ``venv`` reached its end and was made from the same things."""
     try:
         stamp = json.loads((venv / "workbook.json").read_text())
     except (OSError, ValueError):
         return False
-    return stamp == fingerprint(extras, venv) and venv_python(venv).exists()
+    return stamp == fingerprint(plan, venv) and venv_python(venv).exists()
 
 
 def can_make_venvs(python: str) -> bool:
@@ -148,12 +154,15 @@ def why_not(version: tuple, executable: str) -> str:
 
 def pip(step: Step, constraints: Path, log) -> bool:
     """Runs one step, with a line for every large download. Returns False where it failed and may; else raises."""
+    from helpers.doctor import cuda_toolkit
+
     say(f"  {step.what} …")
     command = [str(venv_python()), "-m", "pip", "install", "-c", str(constraints), *step.arguments]
     settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off", "PIP_USER": "0"}
     environment = {**os.environ, **settings}
-    cuda = "/usr/local/cuda/bin"  # where NVIDIA's installer puts nvcc, without putting it on the PATH
-    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), cuda])
+    toolkit = cuda_toolkit()
+    if toolkit:  # PyCUDA looks for the toolkit only beside the first nvcc on the PATH
+        environment["PATH"] = os.pathsep.join([str(toolkit / "bin"), environment.get("PATH", os.defpath)])
     lines = []
     log.write("$ " + " ".join(command) + "\n")
     process = subprocess.Popen(
@@ -177,12 +186,20 @@ def pip(step: Step, constraints: Path, log) -> bool:
         if step.failed:
             say("  " + step.failed)
         return False
-    last = [line for line in lines if line and not line.startswith(("[notice]", "WARNING: Location"))][-6:]
+    last = "".join(f"\n    {line}" for line in telling(lines))
+    network = any(word in line for line in lines for word in ("connection broken", "timed out", "NewConnectionError"))
     raise SetupError(
-        f"pip failed while it installed {step.what}. Its last lines (all of them: {log.name}):\n    "
-        + "\n    ".join(last)
-        + "\n  What was done so far is kept: put it right and run the same command again."
+        f"pip failed while it installed {step.what}. What it said last (all of it: {log.name}):{last}\n  "
+        + ("It could not reach the package index: is this machine online, or behind a proxy?\n  " if network else "")
+        + "What was done so far is kept: put it right and run the same command again."
     )
+
+
+def telling(lines: "list[str]") -> "list[str]":
+    """The last lines of pip that tell something: it repeats itself, and blames subprocesses."""
+    noise = re.compile(r"\s*($|note:|\[|[×│╰]|error: subprocess-exited-with-error|WARNING: (Location|Retrying))")
+    kept = dict.fromkeys(line.strip()[:200] for line in lines if not noise.match(line))
+    return list(kept)[-5:]
 
 
 def make_venv() -> None:
@@ -233,7 +250,7 @@ def set_up(plan: Plan) -> None:
         for step in plan.steps:
             pip(step, constraints, log)
     part = stamp.with_suffix(".part")
-    part.write_text(json.dumps(fingerprint(plan.extras), indent=1))
+    part.write_text(json.dumps(fingerprint(plan), indent=1))
     part.replace(stamp)
     say("Ready.")
 
@@ -256,16 +273,21 @@ def main() -> int:
     # This script is also read by Pythons that are too old for the workbook.
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:  # noqa: UP036
         return with_other_python()
-    sys.path.insert(0, str(ROOT))
     from helpers.device import driver  # needs Python 3.7, so only now
 
-    plan = make_plan(driver(), sys.platform)
-    if is_finished(plan.extras):
+    found = driver()
+    toolkit = False
+    if found:
+        from helpers.doctor import cuda_toolkit
+
+        toolkit = bool(cuda_toolkit())
+    plan = make_plan(found, sys.platform, toolkit)
+    if is_finished(plan):
         return 0
     if not venv_python().exists() and not can_make_venvs(sys.executable):
         return with_other_python()
     with lock():
-        if not is_finished(plan.extras):  # another set-up may have done it while we waited
+        if not is_finished(plan):  # another set-up may have done it while we waited
             set_up(plan)
     return 0
 
