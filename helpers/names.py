@@ -22,7 +22,6 @@ _PURE_METHOD = re.compile(
     "read_bytes|read_text|exists|stat|get_layer|get_input|get_output|get_tensor_name|get_tensor_shape"
 )
 _WITHOUT_MEMORY = ("plt", "get_ipython")  # a figure is shown and closed at the end of its cell; magics are IPython's
-_BRANCHES = (ast.If, ast.For, ast.While, ast.Try)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class _Reader(ast.NodeVisitor):
         changes = set(self.changes)
         for name in self.changes:  # a layer is part of its network, a parser fills one
             changes |= self.aliases.get(name, set())
-        certain = set() if isinstance(node, _BRANCHES) else self.binds
+        certain = set() if isinstance(node, ast.If | ast.For | ast.While | ast.Try) else self.binds
         sets = (self.reads, self.later, self.binds, certain, changes, self.modules, self.strings)
         return Statement(text, *map(frozenset, sets))
 
@@ -172,13 +171,11 @@ class _Reader(ast.NodeVisitor):
 
     def visit_withitem(self, node):
         self._visit_all(node.context_expr, node.optional_vars)
-        if node.optional_vars is not None:
-            self._alias(node.optional_vars, node.context_expr)
+        self._alias(node.optional_vars or ast.Pass(), node.context_expr)
 
     def visit_ExceptHandler(self, node):
         self._visit_all(node.type)
-        if node.name:
-            self.binds.add(node.name)
+        self.binds |= {node.name} - {None}
         self._visit_all(node.body)
 
     # Changes in place

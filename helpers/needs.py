@@ -7,9 +7,10 @@ magic were not written. Where not, it shows what the same cell printed and plott
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 from .dependencies import changed_since, dependencies, read_code_cells
@@ -100,13 +101,14 @@ def replay(source: str, lacking: list[str]) -> None:
         _shown.append(source_hash(source))
         if found:
             chapter, recording = found
-            _banner("Recorded output", [need, _origin(recording), *_changes(chapter, recording)], recording)
+            _banner("Recorded output", [f"{need} {_origin(recording)}", *_changes(chapter, recording)], recording)
             for output in recording.outputs:
                 _show(output)
         else:
-            _banner("Not run", [need, *_without_recording(source)])
+            more, *folds = _without_recording(source)
+            _banner("Not run", [f"{need} {more}", *folds])
     except RecordingError as error:
-        _banner("Not run", [need, f"Its recording cannot be shown: {escape(str(error))}."])
+        _banner("Not run", [f"{need} Its recording cannot be shown: {escape(str(error))}."])
 
 
 def describe(recording: Recording) -> str:
@@ -159,26 +161,25 @@ def _without_recording(source: str) -> list[str]:
 
 
 def _fold(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
+    return f"<details><summary>{title}</summary><pre><code>{escape(text)}</code></pre></details>"
 
 
 def _plain(html: str) -> str:
     """The words of a banner for where HTML is not shown: a console, a text export."""
-    import html as entities
-    import re
-
-    text = re.sub(r"</summary><pre>", ":\n", html)
-    return entities.unescape(re.sub(r"<[^>]+>", "", text))
+    return unescape(re.sub(r"<[^>]+>", "", html.replace("</summary>", ":\n")))
 
 
 def _banner(title: str, paragraphs: Iterable[str], recording: Recording | None = None) -> None:
-    """Shows a box. JupyterLab gives it the colours of the theme, elsewhere it has those of the page."""
+    """Shows a box, and marks the cell's output as something that it did not print itself."""
     from IPython.display import publish_display_data
 
-    paragraphs = [f"<strong>{title}.</strong> {(first := list(paragraphs))[0]}", *first[1:]]
-    inside = "\n".join(p if p.startswith("<details>") else f"<p>{p}</p>" for p in paragraphs)
-    kind = "info" if recording else "warning"
-    html = f'<div class="alert alert-{kind}" role="note" aria-label="{title}">\n{inside}\n</div>'
+    first, *others = paragraphs
+    paragraphs = [f"<strong>{title}.</strong> {first}", *others]
+    inside = "\n".join(p if p.startswith("<details>") else f'<p style="margin:0">{p}</p>' for p in paragraphs)
+    # The text has the page's own colour, on a grey that is thin enough for light and dark themes.
+    edge = "#0072B2" if recording else "#D55E00"
+    style = f"border-left:4px solid {edge};background:rgba(128,128,128,0.12);padding:0.4em 0.8em;margin:0.2em 0"
+    html = f'<div role="note" aria-label="{title}" style="{style}">\n{inside}\n</div>'
     plain = "\n".join(map(_plain, paragraphs))
     publish_display_data({"text/html": html, "text/plain": plain}, {MARK: recording_mark(recording)})
 

@@ -111,7 +111,11 @@ def code_lengths(path: Path) -> list[str]:
     for number, cell in _code(path):
         source = python_source(cell.source)
         lines = {n for n, line in enumerate(source.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"}
-        for node in ast.walk(ast.parse(source)):
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:
+            continue  # `valid` tells of it
+        for node in ast.walk(tree):
             text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             if text or isinstance(node, ast.Import | ast.ImportFrom) or _is_magic(node):
                 lines -= set(range(node.lineno, node.end_lineno + 1))
