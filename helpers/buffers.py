@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from typing import Any
@@ -93,15 +94,21 @@ class PyCuda(Cuda):
         driver.init()
         self._driver = driver
         self._context = driver.Device(ordinal).retain_primary_context()
+        self._entered = threading.local()
 
     def __enter__(self) -> Cuda:
         # Pushed for each use, not once: a context left on PyCUDA's stack aborts the interpreter at its end,
-        # and a stack belongs to one thread.
-        self._context.push()
+        # and a stack belongs to one thread. Only the outermost use pushes, since each push costs microseconds.
+        depth = getattr(self._entered, "depth", 0)
+        if depth == 0:
+            self._context.push()
+        self._entered.depth = depth + 1
         return self
 
     def __exit__(self, *exception) -> None:
-        self._driver.Context.pop()
+        self._entered.depth -= 1
+        if self._entered.depth == 0:
+            self._driver.Context.pop()
 
     def allocate(self, nbytes: int) -> DeviceMemory:
         try:

@@ -6,6 +6,7 @@ with Runner("lenet.plan") as run:
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ class Runner:
         with self._cuda:
             self.engine = plan if isinstance(plan, trt.ICudaEngine) else load_engine(plan, trusted=trusted)
             self.specs = read_specs(self.engine, profile)
+            self._outputs = [name for name, spec in self.specs.items() if not spec.is_input]
             self._stream = self._cuda.stream()
             self._handle = self._cuda.handle(self._stream)
             with get_logger().capture() as messages:
@@ -67,15 +69,16 @@ class Runner:
                 raise EngineError(f"profile {profile} could not be chosen; does another context use it?", messages)
             self._cuda.synchronize(self._stream)
             self._shapes: dict[str, tuple[int, ...]] = {}
+            self._staging: dict[str, np.ndarray] = {}
             self._addresses: dict[str, int] = {}
             self._set_shapes({name: spec.maximum for name, spec in self.specs.items() if spec.is_input})
             self._device = {}
             self._host = {}
             for name, shape in self._shapes.items():
-                spec = self.specs[name]
-                nbytes = int(np.prod(shape, dtype=np.int64)) * spec.dtype.itemsize
+                nbytes = math.prod(shape) * self.specs[name].dtype.itemsize
                 self._device[name] = self._cuda.allocate(nbytes)
                 self._host[name] = self._cuda.pinned((max(nbytes, 1),), np.dtype(np.uint8))
+            self._shape_staging()
 
     def __call__(
         self,
@@ -87,7 +90,8 @@ class Runner:
         **named: Any,
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
-        return self._enqueue(inputs, named, out, views).result()
+        with self._cuda:
+            return self._enqueue(inputs, named, out, views).result()
 
     def submit(
         self, inputs: Mapping[str, Any] | None = None, /, *, out: Mapping[str, Any] | None = None, **named: Any
@@ -106,7 +110,8 @@ class Runner:
         arrays = {name: check_input(self.specs[name], array) for name, array in given.items()}
         self._complete_pending()
         with self._cuda:
-            self._set_shapes({name: tuple(array.shape) for name, array in arrays.items()})
+            if self._set_shapes({name: tuple(array.shape) for name, array in arrays.items()}):
+                self._shape_staging()
             targets = self._targets(out or {})
             self._cuda.follow_caller(self._stream)
             for name, array in arrays.items():
@@ -117,7 +122,7 @@ class Runner:
                 raise EngineError("execute_async_v3 failed", list(get_logger().messages)[-5:])
             for name, target in targets.items():
                 if not _on_gpu(target):
-                    self._cuda.to_host(self._staging(name), self._device[name].pointer, self._stream)
+                    self._cuda.to_host(self._staging[name], self._device[name].pointer, self._stream)
         self._pending = Pending(self, targets, out or {}, views, given)
         return self._pending
 
@@ -130,10 +135,10 @@ class Runner:
                 "Runner(first.engine)"
             )
 
-    def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Tells the context the inputs' shapes and learns the outputs' from it, unless they are the last ones."""
-        if all(self._shapes.get(name) == shape for name, shape in shapes.items()) and self._shapes:
-            return
+    def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Tells the context the inputs' shapes and learns the outputs' from it; False if nothing has changed."""
+        if self._shapes and all(self._shapes.get(name) == shape for name, shape in shapes.items()):
+            return False
         for name, shape in shapes.items():
             with get_logger().capture() as messages:
                 done = self._context.set_input_shape(name, shape)
@@ -147,34 +152,33 @@ class Runner:
                 if min(shape, default=0) < 0:
                     raise ValueError(f"{spec}: its shape depends on the data, which this Runner does not support")
                 self._shapes[name] = shape
+        return True
 
     def _targets(self, out: Mapping[str, Any]) -> dict[str, np.ndarray | DeviceArray | None]:
         """Where each output goes: the caller's array, an array in GPU memory, or None for one that is made later."""
-        outputs = [name for name, spec in self.specs.items() if not spec.is_input]
         for name in out:
-            if name not in outputs:
-                raise KeyError(
-                    f"out: the engine has no output {name!r}; its outputs are {', '.join(map(repr, outputs))}"
-                )
+            if name not in self._outputs:
+                raise KeyError(f"out: the engine has no output {name!r}; it has {', '.join(map(repr, self._outputs))}")
         return {
             name: check_output(self.specs[name], self._shapes[name], out[name]) if name in out else None
-            for name in outputs
+            for name in self._outputs
         }
 
     def _send(self, name: str, array: np.ndarray | DeviceArray) -> None:
         if _on_gpu(array):
             self._set_address(name, array.pointer)
             return
-        staging = self._staging(name)
+        staging = self._staging[name]
         np.copyto(staging, array)
         self._cuda.to_device(self._device[name].pointer, staging, self._stream)
         self._set_address(name, self._device[name].pointer)
 
-    def _staging(self, name: str) -> np.ndarray:
-        """The page-locked memory of a tensor as an array of its present shape."""
-        spec, shape = self.specs[name], self._shapes[name]
-        nbytes = int(np.prod(shape, dtype=np.int64)) * spec.dtype.itemsize
-        return self._host[name][:nbytes].view(spec.dtype).reshape(shape)
+    def _shape_staging(self) -> None:
+        """Views the page-locked memory of each tensor as an array of its present shape."""
+        for name, shape in self._shapes.items():
+            dtype = self.specs[name].dtype
+            raw = self._host[name][: math.prod(shape) * dtype.itemsize]
+            self._staging[name] = raw.view(dtype).reshape(shape)
 
     def _set_address(self, name: str, address: int) -> None:
         if self._addresses.get(name) != address:
@@ -193,7 +197,7 @@ class Runner:
             self._complete_pending()
             self._closed = True
             # Views that the caller still holds keep their page-locked memory alive by themselves.
-            self._device, self._host, self._addresses = {}, {}, {}
+            self._device, self._host, self._staging, self._addresses = {}, {}, {}, {}
             self._context = None
             self.engine = None
             self._stream = None
@@ -241,10 +245,10 @@ class Pending:
                 if _on_gpu(target):
                     result[name] = self._out[name]
                 elif target is not None:
-                    np.copyto(target, runner._staging(name))
+                    np.copyto(target, runner._staging[name])
                     result[name] = target
                 else:
-                    result[name] = runner._staging(name) if self._views else runner._staging(name).copy()
+                    result[name] = runner._staging[name] if self._views else runner._staging[name].copy()
             self._result = result
         except RuntimeError as error:
             self._error = error

@@ -125,7 +125,8 @@ def test_ten_thousand_inferences_leave_the_memory_as_it_is(run, digits):
     for i in range(10_000):
         run(image=images[i % 1000 : i % 1000 + 1 + i % 256])
     with run._cuda:
-        assert run._cuda.memory()[0] == free_before
+        # Not less than before: other processes on the GPU may have given some back meanwhile.
+        assert run._cuda.memory()[0] >= free_before
 
 
 def test_closing_gives_the_memory_back(plan, digits):
@@ -265,7 +266,7 @@ def test_every_bad_input_is_refused_and_the_runner_goes_on(run, digits):
             run(image=good, out={"logits": np.zeros((3, 10), np.float32)})
         np.testing.assert_array_equal(run(image=good)["logits"], expected)
     with run._cuda:
-        assert run._cuda.memory()[0] == free
+        assert run._cuda.memory()[0] >= free
 
 
 def test_nan_is_computed_with(run, digits):
@@ -307,16 +308,14 @@ class TestPlans:
             load_engine(damage(plan), trusted=True)
 
     def test_a_plan_from_elsewhere_is_not_even_tried(self, plan):
-        from helpers.plan import PlanUntrusted
-
         from helpers.engine import load_engine
+        from helpers.plan import PlanUntrusted
 
         with pytest.raises(PlanUntrusted):
             load_engine(plan[:-1] + bytes([plan[-1] ^ 1]))
 
     def test_a_saved_plan_loads_and_a_flipped_byte_does_not(self, plan, tmp_path, digits):
         from helpers.plan import PlanError, save_plan
-
         from helpers.runner import Runner
 
         path = tmp_path / "lenet.plan"
