@@ -194,6 +194,7 @@ class TestTheCommand:
         assert "01_gears: 1 recorded, 0 kept" in out
         assert "02_wheels: code cell 2 (1 / 0): raised ZeroDivisionError" in out
         assert "2/2" in err
+        assert out.endswith("1 of 1 gated cells have an up-to-date recording\n")
         assert not orphan.exists()
         assert nbformat.read(self.book.root / "notebooks" / "01_gears.ipynb", 4).cells[1].outputs == []
 
@@ -210,6 +211,22 @@ class TestTheCommand:
         for words in ("changed", "the cell that begins with \"x = 'late'\"", "other version", "missing", "widget"):
             assert words in out
         assert recordings(self.book)[0].date in out
+        assert out.endswith("0 of 3 gated cells have an up-to-date recording")
+
+    def test_what_is_missing_is_listed_after_a_run(self, capsys):
+        self.book.write("01_gears", SETUP, ONE, "%%needs widget\nprint('elsewhere')")
+        self.book.gizmo(True)
+        assert tool.main(["--no-notebooks"]) == 0
+        out = capsys.readouterr().out
+        assert "missing" in out
+        assert "code cell 2," not in out
+        assert out.endswith("1 of 2 gated cells have an up-to-date recording\n")
+
+    def test_what_cannot_be_read_is_named(self, capsys):
+        self.book.write("01_gears", SETUP, ONE, ONE)
+        assert tool.main(["--no-notebooks"]) == 1
+        assert tool.main(["--status"]) == 0
+        assert capsys.readouterr().out.count("is the same as code cell 2; change one of them") == 3
 
     def test_an_unknown_chapter(self, capsys):
         self.book.write("01_gears", SETUP)

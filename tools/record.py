@@ -104,18 +104,28 @@ def _recordings(
     return result
 
 
-def show_status(chapters: list[str], root: Path) -> None:
-    """Prints a table of all gated cells and how their recordings stand."""
+def show_status(chapters: list[str], root: Path, *, all_cells: bool) -> None:
+    """Prints a table of gated cells and how their recordings stand: all of them, or those that are not in order."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("chapter", "cell", "needs", "state", "recorded on")
+    total = late = 0
     for chapter in chapters:
-        for status in chapter_status(chapter, root):
-            state = status.state + "".join(f"\n{what}" for what in status.changed)
-            origin = describe(status.recording) if status.recording else ""
-            table.add_row(chapter, str(status.cell), " ".join(status.cell.needs), state, origin)
-    Console().print(table)
+        try:
+            states = chapter_status(chapter, root)
+        except (Ambiguous, RecordingError) as error:
+            print(f"{chapter}: {error}")
+            continue
+        for status in states:
+            total, late = total + 1, late + (status.state != "recorded")
+            if all_cells or status.state != "recorded":
+                state = status.state + "".join(f"\n{what}" for what in status.changed)
+                origin = describe(status.recording) if status.recording else ""
+                table.add_row(chapter, str(status.cell), " ".join(status.cell.needs), state, origin)
+    if table.row_count:
+        Console().print(table)
+    print(f"{total - late} of {total} gated cells have an up-to-date recording")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"no chapter {', '.join(unknown)}; there are {', '.join(known)}")
     if options.status:
-        show_status(chapters, ROOT)
+        show_status(chapters, ROOT, all_cells=True)
         return 0
     refused = 0
     for chapter in chapters:
@@ -156,6 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in (ROOT / "data" / "recordings").glob("*.json"):
             if path.stem not in known:
                 save_recordings(path, [])
+    show_status(chapters, ROOT, all_cells=False)
     return 1 if refused else 0
 
 
