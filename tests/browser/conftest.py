@@ -1,11 +1,10 @@
-"""A real ``make lab`` server over a copy of the working tree, and headless Chromium to look at it."""
+"""A real ``make lab`` server, which saves nothing, and headless Chromium to look at it."""
 
 import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -17,6 +16,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SETTINGS = {
     # Every cell in the page, not only those in view: the tests look at all of them.
     "notebook-extension/tracker": {"windowingMode": "none"},
+    # The notebooks stay as they are, whatever the tests type into them.
+    "docmanager-extension/plugin": {"autosave": False},
     "apputils-extension/notification": {"fetchNews": "false"},
 }
 
@@ -34,17 +35,7 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def workbook(tmp_path_factory):
-    """A copy of the tree, so that a notebook that is saved does not change the real one."""
-    copy = tmp_path_factory.mktemp("lab") / "workbook"
-    ignore = shutil.ignore_patterns(".*", "work", "build", "__pycache__")
-    shutil.copytree(ROOT, copy, ignore=ignore)
-    (copy / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def server(workbook, tmp_path_factory):
+def server(tmp_path_factory):
     """The address of a running ``make lab``; its theme is set by :func:`theme`."""
     settings = tmp_path_factory.mktemp("settings")
     with socket.socket() as free:
@@ -54,13 +45,12 @@ def server(workbook, tmp_path_factory):
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path_factory.mktemp("workspaces")),
         "WORKBOOK_STATE": str(tmp_path_factory.mktemp("state")),
-        "PYTHONPATH": str(workbook),
     }
     options = f"--no-browser --allow-root --port={port} --port-retries=0 --IdentityProvider.token=''"
     log = open(tmp_path_factory.mktemp("log") / "lab.log", "w+")  # noqa: SIM115
     process = subprocess.Popen(
         ["make", "lab", f"LAB_OPTIONS={options}"],
-        cwd=workbook,
+        cwd=ROOT,
         env=environment,
         stdout=log,
         stderr=subprocess.STDOUT,
