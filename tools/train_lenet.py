@@ -1,6 +1,6 @@
 """Trains the LeNet of the workbook on data/mnist.npz and writes data/lenet.onnx and data/lenet.npz.
 
-Run ``python tools/train_lenet.py`` (about two minutes on two cores). The seed, the thread count and
+Run ``python tools/train_lenet.py`` (about 40 seconds on two cores). The seed, the thread count and
 deterministic algorithms are fixed, so that the same PyTorch on the same kind of CPU gives the same weights.
 """
 
