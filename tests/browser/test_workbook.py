@@ -16,13 +16,15 @@ def run_all(page, chapter: str) -> None:
     """Restart Kernel and Run All Cells, as a reader would, and waits for the last cell."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("Restart Kernel and Run All")).click()
-    page.get_by_role("button", name=re.compile("Restart")).last.click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
     cells = [cell for cell in nbformat.read(NOTEBOOKS / chapter, 4).cells if cell.cell_type == "code" and cell.source]
-    done = f"""() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
-        .filter(prompt => /\\[\\d+\\]/.test(prompt.textContent)).length >= {len(cells)}
-        && ![...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(p => p.textContent.includes('*'))"""
-    page.wait_for_timeout(1500)  # the counts of the stored run have to go first
-    page.wait_for_function(done, timeout=180_000)
+    # Cells that wait their turn show [*]; those out of sight may show nothing, but the last one is scrolled to.
+    done = f"""() => {{
+        const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
+        return prompts.includes('[{len(cells)}]:') && !prompts.some(text => text.includes('*'));
+    }}"""
+    page.wait_for_timeout(2000)  # the counts of the stored run have to go first
+    page.wait_for_function(done, timeout=100_000)
 
 
 def screenshot(page, name: str) -> None:
