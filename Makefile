@@ -20,11 +20,13 @@ lab: setup
 test: setup
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
-	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
+	@if $(VENV_PYTHON) -c "import playwright" 2>/dev/null; then $(VENV_PYTHON) -m pytest tests/browser; fi
+	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/browser $(PYTEST_OPTIONS)
 
 record: setup
 	@$(VENV_PYTHON) tools/record.py
 
+# Once this has installed Playwright, `make test` runs the browser tests too, by themselves: they do not like company.
 browser-test: setup
 	@$(VENV_PYTHON) -m pip install --quiet -c .venv/constraints.txt -e ".[browser]"
 	@$(VENV_PYTHON) -m pytest tests/browser $(PYTEST_OPTIONS)

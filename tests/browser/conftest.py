@@ -113,6 +113,12 @@ def lab(server, browser):
         page.goto(f"{address}/doc/tree/{chapter}" if chapter else f"{address}/lab")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.wait_for_selector(".jp-Notebook .jp-RenderedMarkdown h1", timeout=60_000)
+        # Cells with a diagram are rendered later than the others.
+        rendered = "cells => cells.length && cells.every(cell => cell.textContent.trim())"
+        page.wait_for_function(
+            f"() => ({rendered})([...document.querySelectorAll('.jp-MarkdownCell .jp-RenderedMarkdown')])",
+            timeout=60_000,
+        )
         return page
 
     yield open_chapter

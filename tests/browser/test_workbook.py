@@ -14,6 +14,7 @@ SCREENSHOTS = os.environ.get("WORKBOOK_SCREENSHOTS")
 
 def run_all(page, chapter: str) -> None:
     """Restart Kernel and Run All Cells, as a reader would, and waits for the last cell."""
+    page.get_by_text(re.compile(r"\| Idle")).wait_for(timeout=60_000)  # a kernel that still starts is not restarted
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("Restart Kernel and Run All")).click()
     page.locator(".jp-Dialog button.jp-mod-accept").click()
