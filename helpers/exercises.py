@@ -100,11 +100,12 @@ class Verdict:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        # JupyterLab's own alert boxes follow its theme; the state is said in words and not by colour alone.
+        # JupyterLab's alert boxes are light in every theme, so the text is dark in every theme, for contrast; the state
+        # is said in words and not by colour alone.
         kind = {"solved": "success", "wrong": "danger", "open": "info"}[self.state]
         head, *_ = str(self).splitlines()
         rows = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in self.lines)
-        box = f'<div class="alert alert-{kind}" role="status"><div><b>{head}</b></div>{rows}</div>'
+        box = f'<div class="alert alert-{kind}" role="status" style="color: #111"><div><b>{head}</b></div>{rows}</div>'
         return {"text/html": box, "text/plain": str(self)}
 
 
