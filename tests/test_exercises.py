@@ -27,8 +27,10 @@ pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot b
 def strict(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBOOK_STRICT", "1")
     monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path))
-    monkeypatch.chdir(NOTEBOOKS)
-    Path("work").mkdir(exist_ok=True)
+    # A folder like notebooks/, but of this test alone: the chapters run at the same time and write into theirs.
+    (tmp_path / "data").symlink_to(ROOT / "data", target_is_directory=True)
+    (tmp_path / "notebooks" / "work").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "notebooks")
 
 
 CHECK = re.compile(r"^check\(.*\)\n?", re.MULTILINE)
