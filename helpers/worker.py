@@ -1,0 +1,220 @@
+"""A child process that may die: it runs what could take this process down, within limits (chapter 08).
+
+``Worker().call("package.module:function", argument)`` runs the function in a child and returns what it returned. If
+the child crashes, hangs, or eats memory, there is an exception here and a fresh child for the next call. Standard
+library only; on macOS and Windows the limit on memory needs psutil.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from typing import Any
+
+from .worker_child import read_message, serve, write_message
+
+LARGEST_REPLY = 256 << 20  # bytes; the child is not trusted, so nor is the length that it announces
+POLL = 0.02  # seconds between two looks at the child's memory
+GRACE = 5.0  # seconds after which a child ends by itself that nobody stopped at its limit
+
+
+class WorkerError(RuntimeError):
+    """A call in a worker has no result; the subclasses say why."""
+
+
+class WorkerRaised(WorkerError):
+    """The function raised. ``type`` is the exception's name, ``text`` its message, ``traceback`` the child's."""
+
+    def __init__(self, type: str, text: str, traceback: str = ""):
+        super().__init__(f"{type}: {text}")
+        self.type, self.text, self.traceback = type, text, traceback
+
+
+class WorkerDied(WorkerError):
+    """The child died. ``cause`` says of what: "SIGSEGV", or "exit code 1"."""
+
+    def __init__(self, cause: str):
+        super().__init__(f"the worker process died ({cause})")
+        self.cause = cause
+
+
+class WorkerTimeout(WorkerError):
+    """The call took longer than its time limit; the child was killed."""
+
+
+class WorkerMemory(WorkerError):
+    """The child held more resident memory than its limit; it was killed."""
+
+
+class Worker:
+    """One child process that runs functions, one at a time, and is replaced whenever it had to be given up.
+
+    timeout        seconds that a call may take
+    memory         bytes of resident memory that the child may hold (None: no limit). Not address space: CUDA
+                   reserves far more of that than it uses
+    preload        "module:function", called without arguments in every fresh child, so that slow imports do not
+                   count as part of a call
+    start_timeout  seconds that starting a child and ``preload`` may take
+
+    Use it in a ``with`` statement, or call :meth:`close`; the child also ends with this process. Threads take turns.
+    """
+
+    def __init__(
+        self,
+        timeout: float = 60.0,
+        memory: int | None = None,
+        preload: str | None = None,
+        start_timeout: float = 120.0,
+    ):
+        self.timeout, self.memory, self.preload, self.start_timeout = timeout, memory, preload, start_timeout
+        self.starts = 0  # children so far
+        self.peak = 0  # bytes of resident memory that the last call was seen to hold
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._finalizer: weakref.finalize | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before the first call and after the child was given up."""
+        return self._process.pid if self._process else None
+
+    def call(
+        self, function: str, *arguments: Any, timeout: float | None = None, memory: int | None = None, **named: Any
+    ) -> Any:
+        """Runs ``function``, given as "module:function", in the child and returns its result.
+
+        Arguments can be whatever pickle takes. The result must be what JSON takes, and comes back as JSON would give
+        it (tuples as lists): unpickling what a crashing process wrote would not be safe. ``timeout`` and ``memory``
+        replace the worker's own limits for this call.
+
+        Raises WorkerRaised, WorkerDied, WorkerTimeout or WorkerMemory. Whatever else interrupts the call, such as
+        Ctrl-C, kills the child too.
+        """
+        timeout = self.timeout if timeout is None else timeout
+        memory = self.memory if memory is None else memory
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            return self._ask(function, arguments, named, timeout, memory)
+
+    def close(self) -> None:
+        """Ends the child. A later call starts a new one."""
+        if self._finalizer is not None:
+            self._finalizer()
+        self._process = self._finalizer = None
+
+    def _start(self) -> None:
+        self.close()
+        code = f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # one group to kill, and Ctrl-C comes to this process alone
+        )
+        self._finalizer = weakref.finalize(self, _end, self._process)
+        self.starts += 1
+        if self.preload:
+            self._ask(self.preload, (), {}, self.start_timeout, None)
+
+    def _ask(self, function: str, arguments: tuple, named: dict, timeout: float, memory: int | None) -> Any:
+        request = pickle.dumps((function, arguments, named, timeout + GRACE))
+        replies: queue.SimpleQueue = queue.SimpleQueue()
+        # Pipes cannot be waited for with a time limit on every system; a thread can.
+        threading.Thread(target=_talk, args=(self._process, request, replies), daemon=True).start()
+        try:
+            reply = self._wait(replies, timeout, memory)
+        except BaseException:
+            self.close()
+            raise
+        if reply is None:
+            raise WorkerDied(self._cause_of_death())
+        try:
+            kind, content = json.loads(reply)
+            raised = WorkerRaised(*content) if kind == "raised" else None
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            self.close()
+            raise WorkerDied("it sent an unreadable reply") from error
+        if raised is not None:
+            raise raised
+        return content
+
+    def _wait(self, replies: queue.SimpleQueue, timeout: float, memory: int | None) -> bytes | None:
+        deadline, self.peak = time.monotonic() + timeout, 0
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WorkerTimeout(f"stopped after the time limit of {timeout:g} s")
+            reply, arrived = None, False
+            with contextlib.suppress(queue.Empty):
+                reply, arrived = replies.get(timeout=min(left, POLL)), True
+            used = resident_memory(self._process.pid)
+            self.peak = max(self.peak, used)
+            if arrived:
+                return reply
+            if memory is not None and used > memory:
+                raise WorkerMemory(f"stopped at the memory limit of {memory / 2**30:.3g} GiB")
+
+    def _cause_of_death(self) -> str:
+        try:
+            code = self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            return "it closed its pipe"
+        finally:
+            self.close()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return signal.Signals(-code).name
+        return f"exit code {code}" if abs(code) < 256 else f"exit code {code & 0xFFFFFFFF:#x}"
+
+
+def resident_memory(pid: int) -> int:
+    """Bytes of resident memory that a process holds; 0 for one that is gone, or where nothing here can tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        if sys.platform == "linux":
+            return 0
+    try:
+        import psutil
+
+        return psutil.Process(pid).memory_info().rss
+    except Exception:  # not installed, or the process is gone
+        return 0
+
+
+def _talk(process: subprocess.Popen, request: bytes, replies: queue.SimpleQueue) -> None:
+    reply = None
+    with contextlib.suppress(OSError, ValueError):  # it died, or was killed while we waited
+        write_message(process.stdin, request)
+        reply = read_message(process.stdout, LARGEST_REPLY)
+    replies.put(reply)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kills a child and all that it started, and waits for it."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)

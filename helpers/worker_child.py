@@ -1,0 +1,78 @@
+"""The child's side of ``helpers.worker``: takes calls from its standard input and answers them (chapter 08).
+
+A message is eight bytes that give its length, then its content: pickle on the way to the child, JSON on the way back.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import os
+import pickle
+import queue
+import threading
+import traceback
+from typing import BinaryIO
+
+
+def write_message(pipe: BinaryIO, content: bytes) -> None:
+    pipe.write(len(content).to_bytes(8, "little"))
+    pipe.write(content)
+    pipe.flush()
+
+
+def read_message(pipe: BinaryIO, largest: int | None = None) -> bytes | None:
+    """One message; None where the pipe ended, or announces more than ``largest`` bytes."""
+    head = pipe.read(8)
+    size = int.from_bytes(head, "little")
+    if len(head) < 8 or (largest is not None and size > largest):
+        return None
+    content = pipe.read(size)
+    return content if len(content) == size else None
+
+
+def serve() -> None:
+    """The child's side: runs the calls that arrive on stdin until it ends. What a call prints goes nowhere."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    _expect_the_worst()
+    calls: queue.SimpleQueue = queue.SimpleQueue()
+
+    def listen() -> None:
+        while (request := read_message(requests)) is not None:
+            calls.put(request)
+        os._exit(0)  # the parent is gone, and with it the reason for what is running here
+
+    threading.Thread(target=listen, daemon=True).start()
+    with open(os.devnull, "w") as null:
+        while True:
+            function, arguments, named, limit = pickle.loads(calls.get())
+            # Works even where native code never returns, and after the parent was killed.
+            faulthandler.dump_traceback_later(limit, exit=True, file=null)
+            reply = _answer(function, arguments, named)
+            faulthandler.cancel_dump_traceback_later()
+            write_message(replies, reply)
+
+
+def _expect_the_worst() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not leave a core file beside the model
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where the whole machine runs out of memory, this process goes first
+
+
+def _answer(function: str, arguments: tuple, named: dict) -> bytes:
+    try:
+        module, _, name = function.partition(":")
+        result = getattr(importlib.import_module(module), name)(*arguments, **named)
+        return json.dumps(["returned", result]).encode()
+    except BaseException as error:
+        raised = ["raised", [type(error).__name__, str(error), traceback.format_exc()]]
+        return json.dumps(raised).encode()

@@ -1,0 +1,239 @@
+"""helpers/worker.py: whatever a function does in the worker, the caller gets an answer in time, and another worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.worker import Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
+
+CALLS = f"{__package__}.worker_calls" if __package__ else "worker_calls"
+REPOSITORY = Path(__file__).parents[1]
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture(scope="module")
+def worker():
+    with Worker(timeout=20) as worker:
+        yield worker
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone_within(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_result_of_a_call(worker):
+    assert worker.call(f"{CALLS}:add", 2, b=3) == 5
+    assert worker.call(f"{CALLS}:add", "ä" * 300_000, "b") == "ä" * 300_000 + "b"  # more than a pipe holds
+    assert worker.call(f"{CALLS}:process_id") == worker.pid != os.getpid()
+
+
+def test_a_call_is_cheap(worker):
+    worker.call(f"{CALLS}:add", 1)
+    start = time.perf_counter()
+    for i in range(100):
+        assert worker.call(f"{CALLS}:add", i) == i + 1
+    assert (time.perf_counter() - start) / 100 < 0.02
+
+
+def test_output_of_a_call_goes_nowhere(worker, capfd):
+    assert worker.call(f"{CALLS}:shout", "noise") == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_exceptions_come_back_and_the_child_stays(worker):
+    pid = worker.call(f"{CALLS}:process_id")
+    with pytest.raises(WorkerRaised, match="ValueError: this function raises") as caught:
+        worker.call(f"{CALLS}:fail")
+    assert caught.value.type == "ValueError"
+    assert "in fail" in caught.value.traceback
+    with pytest.raises(WorkerRaised, match="not JSON serializable"):
+        worker.call(f"{CALLS}:unspeakable")
+    with pytest.raises(WorkerRaised, match="ModuleNotFoundError"):
+        worker.call("no_such_module:function")
+    with pytest.raises(WorkerRaised, match="AttributeError"):
+        worker.call(f"{CALLS}:no_such_function")
+    with pytest.raises(WorkerRaised, match="SystemExit: 7"):
+        worker.call(f"{CALLS}:give_up")
+    assert worker.call(f"{CALLS}:process_id") == pid
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGFPE", "SIGABRT", "SIGKILL"])
+def test_death_by_signal_is_named_and_the_child_replaced(worker, name):
+    with pytest.raises(WorkerDied, match=name) as caught:
+        worker.call(f"{CALLS}:die", name)
+    assert caught.value.cause == name
+    assert worker.pid is None
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
+def test_death_by_exit(worker):
+    with pytest.raises(WorkerDied, match="exit code 3"):
+        worker.call(f"{CALLS}:leave", 3)
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
+def test_a_child_that_dies_between_calls_is_replaced(worker):
+    worker.call(f"{CALLS}:add", 1)
+    worker._process.kill()
+    worker._process.wait(5)
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
+def test_junk_on_the_pipe_is_a_death(worker):
+    with pytest.raises(WorkerDied):
+        worker.call(f"{CALLS}:write_junk")
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
+@pytest.mark.parametrize("call", [("sleep", 600), pytest.param(("hold_the_gil",), marks=posix)])
+def test_hanging_calls_are_stopped_in_time(worker, call):
+    worker.call(f"{CALLS}:add", 1)
+    pid, start = worker.pid, time.monotonic()
+    with pytest.raises(WorkerTimeout, match="time limit of 0.5 s"):
+        worker.call(f"{CALLS}:{call[0]}", *call[1:], timeout=0.5)
+    assert 0.4 < time.monotonic() - start < 5
+    assert not alive(pid)
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
+@linux
+def test_memory_is_stopped_at_the_limit(worker):
+    with pytest.raises(WorkerMemory, match="0.25 GiB"):
+        worker.call(f"{CALLS}:eat", memory=1 << 28)
+    assert 1 << 28 < worker.peak < 1 << 29
+    assert worker.call(f"{CALLS}:add", 1, memory=1 << 28) == 2
+
+
+@linux
+def test_address_space_is_not_limited(worker):
+    assert worker.call(f"{CALLS}:reserve", 1 << 38, memory=1 << 28) == 1 << 38
+
+
+@linux
+def test_resident_memory():
+    assert 1 << 20 < resident_memory(os.getpid()) < 1 << 34
+    assert resident_memory(2**22 + 1) == 0
+
+
+@linux
+def test_what_the_child_started_is_killed_with_it(tmp_path):
+    with Worker() as worker:
+        pid = worker.call(f"{CALLS}:start_a_child")
+        assert alive(pid)
+    assert gone_within(pid, 5)
+    with Worker(timeout=2) as worker, pytest.raises(WorkerTimeout):
+        worker.call(f"{CALLS}:start_a_child_and_hang", str(tmp_path / "pid"))
+    assert gone_within(int((tmp_path / "pid").read_text()), 5)
+
+
+@linux
+def test_no_core_file_and_first_in_line_when_memory_is_short(worker):
+    worker.call(f"{CALLS}:add", 1)
+    limits = Path(f"/proc/{worker.pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4] == "0"
+    assert Path(f"/proc/{worker.pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+def test_preload_runs_in_every_child_outside_the_time_limit():
+    with Worker(timeout=0.5, preload=f"{CALLS}:slow_start") as worker:
+        assert worker.call(f"{CALLS}:started") == 1
+        with pytest.raises(WorkerDied):
+            worker.call(f"{CALLS}:leave", 1)
+        assert worker.call(f"{CALLS}:started") == 1
+        assert worker.starts == 2
+    with Worker(preload=f"{CALLS}:sleep_long", start_timeout=0.3) as worker, pytest.raises(WorkerTimeout):
+        worker.call(f"{CALLS}:add", 1)
+
+
+def test_from_another_thread_and_from_several(worker):
+    results = []
+    threads = [threading.Thread(target=lambda i=i: results.append(worker.call(f"{CALLS}:add", i))) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(results) == list(range(1, 9))
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+from helpers.worker import Worker
+worker = Worker()
+print(worker.call("worker_calls:process_id"), flush=True)
+{action}
+"""
+
+
+def program(action: str) -> subprocess.Popen:
+    source = PROGRAM.format(tests=str(Path(__file__).parent), action=action)
+    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@linux
+@pytest.mark.parametrize("action", ["", "worker.close(); print(worker.call('worker_calls:process_id'))", "1 / 0"])
+def test_the_child_ends_with_the_parent(action):
+    out, _ = program(action).communicate(timeout=30)
+    for pid in out.split():
+        assert gone_within(int(pid), 5)
+
+
+@linux
+def test_ctrl_c_in_the_parent_kills_the_child():
+    parent = program("worker.call('worker_calls:sleep', 600)")
+    pid = int(parent.stdout.readline())
+    time.sleep(0.5)
+    parent.send_signal(signal.SIGINT)
+    _, err = parent.communicate(timeout=10)
+    assert "KeyboardInterrupt" in err
+    assert gone_within(pid, 5)
+
+
+@linux
+def test_killing_the_parent_ends_a_hanging_child():
+    parent = program("worker.call('worker_calls:sleep', 600)")
+    pid = int(parent.stdout.readline())
+    time.sleep(0.3)
+    parent.kill()
+    parent.communicate(timeout=10)
+    assert gone_within(pid, 5)
+
+
+@linux
+def test_killing_the_parent_ends_a_child_that_hangs_in_native_code(monkeypatch):
+    parent = program("import helpers.worker as w; w.GRACE = 0.5; worker.call('worker_calls:hold_the_gil', timeout=1)")
+    pid = int(parent.stdout.readline())
+    time.sleep(0.2)
+    parent.kill()
+    parent.communicate(timeout=10)
+    assert gone_within(pid, 8)
+
+
+def test_only_the_standard_library_is_imported():
+    code = "import sys; old = set(sys.modules); import helpers.worker; print(*{*sys.modules} - old)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=30)
+    new = {name.partition(".")[0] for name in out.stdout.split()}
+    assert "helpers" in new
+    assert not new - set(sys.stdlib_module_names) - {"helpers"}
