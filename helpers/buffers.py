@@ -38,6 +38,7 @@ class Cuda(ABC):
     """
 
     name: str
+    capturable = True  # whether what it enqueues may become part of a CUDA graph (helpers.graphs)
 
     def __enter__(self) -> Cuda:
         return self
@@ -212,6 +213,7 @@ class Torch(Cuda):
     """CUDA through PyTorch: memory comes from its caching allocator."""
 
     name = "torch"
+    capturable = False  # PyTorch captures for itself: its allocators must know of it
 
     def __init__(self, ordinal: int = 0):
         import torch

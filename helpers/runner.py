@@ -1,4 +1,4 @@
-"""Runs an engine: NumPy in, NumPy out, with memory that is allocated once (chapter 07).
+"""Runs an engine: NumPy in, NumPy out, with memory that is allocated once (chapter 07), and fast (chapter 11).
 
 with Runner("lenet.plan") as run:
     logits = run(image=batch)["logits"]
@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 from .buffers import Cuda, cuda
+from .calls import Call, Pending
 from .engine import EngineError, load_engine
+from .graphs import CaptureError, capture
 from .logger import get_logger
 from .tensors import DeviceArray, check_input, check_names, check_output, read_specs
-from .trt import trt
+from .trt import has, trt
 
 
 class Runner:
@@ -33,8 +37,13 @@ class Runner:
         run(image=batch, views=True)                   views of the Runner's memory: the next call overwrites them
         run({"image": batch}, out={"logits": mine})    written into your arrays, which are also returned
 
-    Inputs and ``out`` may be NumPy arrays or anything in GPU memory with ``__cuda_array_interface__``: the engine then
-    reads and writes that memory itself, without a copy. Inputs must have the engine's dtype, and be contiguous.
+    Inputs and ``out`` may be NumPy arrays or anything in GPU memory with ``__cuda_array_interface__`` or DLPack: the
+    engine then reads and writes that memory itself, without a copy. Inputs must have the engine's dtype, and be
+    contiguous.
+
+    A call that comes again, with the same shapes and the same GPU addresses, is captured as a CUDA graph and launched
+    from then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
+    cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time.
 
     Raises KeyError (wrong name), TypeError (wrong dtype), ValueError (rank, shape, range, layout) before anything
     reaches the GPU, RuntimeError for a closed Runner or another thread's, and EngineError if TensorRT fails.
@@ -47,14 +56,20 @@ class Runner:
         profile: int = 0,
         backend: str | Cuda | None = None,
         trusted: bool = False,
+        graphs: int = 8,
     ):
         self._cuda = backend if isinstance(backend, Cuda) else cuda(backend)
         self._thread = threading.get_ident()
+        self._profile = profile
+        self._graphs = graphs if self._cuda.capturable and has("cuda_bindings") else 0
+        self._calls: OrderedDict[tuple, Call] = OrderedDict()
+        self._lanes: list[Runner] = []
         self._pending: Pending | None = None
         self._closed = False
         with self._cuda:
             self.engine = plan if isinstance(plan, trt.ICudaEngine) else load_engine(plan, trusted=trusted)
             self.specs = read_specs(self.engine, profile)
+            self._inputs = [name for name, spec in self.specs.items() if spec.is_input]
             self._outputs = [name for name, spec in self.specs.items() if not spec.is_input]
             self._stream = self._cuda.stream()
             self._handle = self._cuda.handle(self._stream)
@@ -69,16 +84,14 @@ class Runner:
                 raise EngineError(f"profile {profile} could not be chosen; does another context use it?", messages)
             self._cuda.synchronize(self._stream)
             self._shapes: dict[str, tuple[int, ...]] = {}
-            self._staging: dict[str, np.ndarray] = {}
             self._addresses: dict[str, int] = {}
-            self._set_shapes({name: spec.maximum for name, spec in self.specs.items() if spec.is_input})
+            self._set_shapes({name: self.specs[name].maximum for name in self._inputs})
             self._device = {}
             self._host = {}
             for name, shape in self._shapes.items():
                 nbytes = math.prod(shape) * self.specs[name].dtype.itemsize
                 self._device[name] = self._cuda.allocate(nbytes)
                 self._host[name] = self._cuda.pinned((max(nbytes, 1),), np.dtype(np.uint8))
-            self._shape_staging()
 
     def __call__(
         self,
@@ -91,7 +104,9 @@ class Runner:
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
         with self._cuda:
-            return self._enqueue(inputs, named, out, views).result()
+            call = self._start(named if inputs is None else {**inputs, **named}, out)
+            self._cuda.synchronize(self._stream)
+            return call.results(out, views)
 
     def submit(
         self, inputs: Mapping[str, Any] | None = None, /, *, out: Mapping[str, Any] | None = None, **named: Any
@@ -101,32 +116,42 @@ class Runner:
         NumPy inputs are copied before it returns. Arrays in GPU memory must stay as they are until ``result()``.
         The next call on the same Runner first completes this one, so that its result is never lost.
         """
-        return self._enqueue(inputs, named, out, views=False)
-
-    def _enqueue(self, inputs, named, out, views) -> Pending:
-        self._check_thread()
-        given = {**(inputs or {}), **named}
-        check_names(self.specs, given)
-        arrays = {name: check_input(self.specs[name], array) for name, array in given.items()}
-        self._complete_pending()
+        given = named if inputs is None else {**inputs, **named}
         with self._cuda:
-            if self._set_shapes({name: tuple(array.shape) for name, array in arrays.items()}):
-                self._shape_staging()
-            targets = self._targets(out or {})
-            self._cuda.follow_caller(self._stream)
-            for name, array in arrays.items():
-                self._send(name, array)
-            for name, target in targets.items():
-                self._set_address(name, target.pointer if _on_gpu(target) else self._device[name].pointer)
-            if not self._context.execute_async_v3(self._handle):
-                raise EngineError("execute_async_v3 failed", list(get_logger().messages)[-5:])
-            for name, target in targets.items():
-                if not _on_gpu(target):
-                    self._cuda.to_host(self._staging[name], self._device[name].pointer, self._stream)
-        self._pending = Pending(self, targets, out or {}, views, given)
+            call = self._start(given, out)
+            self._pending = Pending(self, call, out, given)
         return self._pending
 
-    def _check_thread(self) -> None:
+    def map(self, batches: Iterable[Any], *, streams: int = 2) -> Iterator[dict[str, Any]]:
+        """Runs batch after batch and yields the results in order, with copies and computing side by side.
+
+        Each batch is a mapping of inputs by name, or the array itself if the engine has one input. While the GPU
+        computes one batch on one of the ``streams``, the next is copied; each further stream has a context and memory
+        of its own, kept for the next ``map``. Raises ValueError for fewer than one stream, and what a call raises.
+        """
+        if streams < 1:
+            raise ValueError(f"streams={streams}: at least one is needed")
+        while len(self._lanes) < streams - 1:
+            self._lanes.append(Runner(self.engine, profile=self._profile, backend=self._cuda, graphs=self._graphs))
+        waiting: deque[Pending] = deque()
+        for lane, batch in zip(cycle([self, *self._lanes[: streams - 1]]), batches):
+            if len(waiting) == streams:
+                yield waiting.popleft().result()
+            waiting.append(lane.submit(self._by_name(batch)))
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _by_name(self, batch: Any) -> Mapping[str, Any]:
+        if isinstance(batch, Mapping):
+            return batch
+        if len(self._inputs) != 1:
+            raise TypeError(
+                f"the engine has {len(self._inputs)} inputs: give each batch as a mapping from name to array"
+            )
+        return {self._inputs[0]: batch}
+
+    def _start(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
+        """Checks everything, copies NumPy inputs, and has the GPU begin."""
         if self._closed:
             raise RuntimeError("this Runner is closed: its GPU memory was freed")
         if threading.get_ident() != self._thread:
@@ -134,11 +159,99 @@ class Runner:
                 "this Runner belongs to the thread that made it. Make one in each thread; they can share the engine: "
                 "Runner(first.engine)"
             )
+        if self._pending is not None:
+            self._pending.complete()
+        call = (None if out else self._repeated(given)) or self._prepare(given, out or {})
+        for name, staging in call.staged.items():
+            np.copyto(staging, given[name])
+        if call.borrows:
+            self._cuda.follow_caller(self._stream)
+        if call.graph is not None:
+            call.graph.launch()
+        else:
+            self._enqueue(call)
+            self._capture(call)
+        return call
 
-    def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        """Tells the context the inputs' shapes and learns the outputs' from it; False if nothing has changed."""
+    def _repeated(self, given: Mapping[str, Any]) -> Call | None:
+        """The fast path: the remembered call with these shapes, if the arrays are NumPy's and fit as they are."""
+        try:
+            key = tuple([(name, array.shape) for name, array in given.items()])
+        except AttributeError:
+            return None
+        call = self._calls.get(key)
+        if call is None:
+            return None
+        for name, staging in call.staged.items():
+            array = given[name]
+            if type(array) is not np.ndarray or array.dtype != staging.dtype or not array.flags.c_contiguous:
+                return None
+        self._calls.move_to_end(key)
+        return call
+
+    def _prepare(self, given: Mapping[str, Any], out: Mapping[str, Any]) -> Call:
+        """The thorough path: checks inputs and ``out``, and remembers the call that they make."""
+        check_names(self.specs, given)
+        arrays = {name: check_input(self.specs[name], array) for name, array in given.items()}
+        self._set_shapes({name: tuple(array.shape) for name, array in arrays.items()})
+        for name in out:
+            if name not in self._outputs:
+                raise KeyError(f"out: the engine has no output {name!r}; it has {', '.join(map(repr, self._outputs))}")
+            arrays[name] = check_output(self.specs[name], self._shapes[name], out[name])
+        borrowed = {name: array.pointer for name, array in arrays.items() if isinstance(array, DeviceArray)}
+        # Arrays of NumPy in `out` are written after the run, so they make no difference to the call.
+        key = tuple((name, tuple(arrays[name].shape)) for name in given) + tuple(borrowed.items())
+        if key not in self._calls:
+            self._calls[key] = self._new_call(borrowed)
+            while len(self._calls) > max(self._graphs, 1):
+                self._calls.popitem(last=False)
+        self._calls.move_to_end(key)
+        return self._calls[key]
+
+    def _new_call(self, borrowed: Mapping[str, int]) -> Call:
+        """The call for the shapes that the context now has, with some tensors in GPU memory of the caller."""
+        views = {}
+        for name, shape in self._shapes.items():
+            if name not in borrowed:
+                dtype = self.specs[name].dtype
+                views[name] = self._host[name][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        return Call(
+            shapes={name: self._shapes[name] for name in self._inputs},
+            addresses={name: borrowed.get(name) or memory.pointer for name, memory in self._device.items()},
+            staged={name: views[name] for name in self._inputs if name in views},
+            fetched={name: views.get(name) for name in self._outputs},
+            borrows=bool(borrowed),
+        )
+
+    def _enqueue(self, call: Call) -> None:
+        """Copies to the GPU, inference, copies back: all asynchronous on the Runner's stream."""
+        self._set_shapes(call.shapes)
+        for name, address in call.addresses.items():
+            if self._addresses.get(name) != address:
+                self._context.set_tensor_address(name, address)
+                self._addresses[name] = address
+        for name, staging in call.staged.items():
+            self._cuda.to_device(call.addresses[name], staging, self._stream)
+        if not self._context.execute_async_v3(self._handle):
+            raise EngineError("execute_async_v3 failed", list(get_logger().messages)[-5:])
+        for name, staging in call.fetched.items():
+            if staging is not None:
+                self._cuda.to_host(staging, call.addresses[name], self._stream)
+
+    def _capture(self, call: Call) -> None:
+        """The second time, keeps a call as a graph: it has just been enqueued, so TensorRT has nothing to set up."""
+        call.seen += 1
+        if call.seen < 2 or not self._graphs:
+            return
+        try:
+            call.graph = capture(self._handle, lambda: self._enqueue(call))
+        except (CaptureError, EngineError):
+            self._graphs = 0  # an engine with loops or conditions, say; it runs all the same
+
+    def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Tells the context the inputs' shapes, unless it knows, and learns the outputs' from it."""
         if self._shapes and all(self._shapes.get(name) == shape for name, shape in shapes.items()):
-            return False
+            return
         for name, shape in shapes.items():
             with get_logger().capture() as messages:
                 done = self._context.set_input_shape(name, shape)
@@ -146,58 +259,27 @@ class Runner:
                 self._shapes = {}
                 raise EngineError(f"input {name!r} was refused with shape {shape}", messages)
             self._shapes[name] = shape
-        for name, spec in self.specs.items():
-            if not spec.is_input:
-                shape = tuple(self._context.get_tensor_shape(name))
-                if min(shape, default=0) < 0:
-                    raise ValueError(f"{spec}: its shape depends on the data, which this Runner does not support")
-                self._shapes[name] = shape
-        return True
-
-    def _targets(self, out: Mapping[str, Any]) -> dict[str, np.ndarray | DeviceArray | None]:
-        """Where each output goes: the caller's array, an array in GPU memory, or None for one that is made later."""
-        for name in out:
-            if name not in self._outputs:
-                raise KeyError(f"out: the engine has no output {name!r}; it has {', '.join(map(repr, self._outputs))}")
-        return {
-            name: check_output(self.specs[name], self._shapes[name], out[name]) if name in out else None
-            for name in self._outputs
-        }
-
-    def _send(self, name: str, array: np.ndarray | DeviceArray) -> None:
-        if _on_gpu(array):
-            self._set_address(name, array.pointer)
-            return
-        staging = self._staging[name]
-        np.copyto(staging, array)
-        self._cuda.to_device(self._device[name].pointer, staging, self._stream)
-        self._set_address(name, self._device[name].pointer)
-
-    def _shape_staging(self) -> None:
-        """Views the page-locked memory of each tensor as an array of its present shape."""
-        for name, shape in self._shapes.items():
-            dtype = self.specs[name].dtype
-            raw = self._host[name][: math.prod(shape) * dtype.itemsize]
-            self._staging[name] = raw.view(dtype).reshape(shape)
-
-    def _set_address(self, name: str, address: int) -> None:
-        if self._addresses.get(name) != address:
-            self._context.set_tensor_address(name, address)
-            self._addresses[name] = address
-
-    def _complete_pending(self) -> None:
-        if self._pending is not None:
-            self._pending._complete()
+        for name in self._outputs:
+            shape = tuple(self._context.get_tensor_shape(name))
+            if min(shape, default=0) < 0:
+                raise ValueError(
+                    f"{self.specs[name]}: its shape depends on the data, which this Runner does not support"
+                )
+            self._shapes[name] = shape
 
     def close(self) -> None:
         """Frees the GPU memory, the page-locked memory, the stream and the context; a second call does nothing."""
         if self._closed:
             return
+        for lane in self._lanes:
+            lane.close()
         with self._cuda:
-            self._complete_pending()
+            if self._pending is not None:
+                self._pending.complete()
             self._closed = True
             # Views that the caller still holds keep their page-locked memory alive by themselves.
-            self._device, self._host, self._staging, self._addresses = {}, {}, {}, {}
+            self._calls.clear()
+            self._device, self._host, self._addresses = {}, {}, {}
             self._context = None
             self.engine = None
             self._stream = None
@@ -207,51 +289,3 @@ class Runner:
 
     def __exit__(self, *exception) -> None:
         self.close()
-
-
-def _on_gpu(array: np.ndarray | DeviceArray | None) -> bool:
-    return isinstance(array, DeviceArray)
-
-
-class Pending:
-    """A run under way, from :meth:`Runner.submit`. ``result()`` waits and may be called as often as you like."""
-
-    def __init__(self, runner: Runner, targets, out, views, inputs):
-        self._runner = runner
-        self._targets = targets
-        self._out = out
-        self._views = views
-        self._inputs = inputs  # arrays in GPU memory have to live until the run is done
-        self._result: dict[str, Any] | None = None
-        self._error: BaseException | None = None
-
-    def result(self) -> dict[str, Any]:
-        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU."""
-        if self._result is None and self._error is None:
-            self._runner._check_thread()
-            self._complete()
-        if self._error is not None:
-            raise self._error
-        return self._result
-
-    def _complete(self) -> None:
-        runner, result = self._runner, {}
-        if self._result is not None or self._error is not None:
-            return
-        try:
-            with runner._cuda:
-                runner._cuda.synchronize(runner._stream)
-            for name, target in self._targets.items():
-                if _on_gpu(target):
-                    result[name] = self._out[name]
-                elif target is not None:
-                    np.copyto(target, runner._staging[name])
-                    result[name] = target
-                else:
-                    result[name] = runner._staging[name] if self._views else runner._staging[name].copy()
-            self._result = result
-        except RuntimeError as error:
-            self._error = error
-        finally:
-            runner._pending = None
-            self._inputs = None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import dlpack
 from .trt import trt
 
 
@@ -83,22 +84,25 @@ class DeviceArray:
         }
 
 
-def is_device_array(array: Any) -> bool:
-    """True for whatever lies in GPU memory and says so through ``__cuda_array_interface__``."""
-    return hasattr(array, "__cuda_array_interface__")
+def device_array(array: Any) -> DeviceArray | None:
+    """The array in GPU memory behind ``__cuda_array_interface__`` or DLPack, without a copy; None for anything else.
 
-
-def device_view(array: Any, what: str) -> DeviceArray:
-    """The array in GPU memory behind ``__cuda_array_interface__``, without a copy; refuses strided ones by ``what``."""
-    view = array.__cuda_array_interface__
+    Raises ValueError if it is strided, since an engine reads memory from one end to the other.
+    """
+    if hasattr(array, "__cuda_array_interface__"):
+        view = {"owner": array, **array.__cuda_array_interface__}
+    elif dlpack.on_gpu(array):
+        view = dlpack.array_interface(array)
+    else:
+        return None
     shape, dtype, strides = tuple(view["shape"]), np.dtype(view["typestr"]), view.get("strides")
     if strides is not None and 0 not in shape:
         packed = dtype.itemsize
         for size, stride in zip(reversed(shape), reversed(strides), strict=True):
             if size != 1 and stride != packed:
-                raise ValueError(f"{what} is not contiguous in GPU memory: make a contiguous copy of it first")
+                raise ValueError("not contiguous in GPU memory: make a contiguous copy of it first")
             packed *= size
-    return DeviceArray(view["data"][0], shape, dtype, array)
+    return DeviceArray(view["data"][0], shape, dtype, view["owner"])
 
 
 def check_names(specs: Mapping[str, TensorSpec], given: Mapping[str, Any]) -> None:
@@ -119,10 +123,7 @@ def check_input(spec: TensorSpec, array: Any) -> np.ndarray | DeviceArray:
     Nothing is ever cast or copied in silence.
     """
     what = f"input {spec.name!r}"
-    if is_device_array(array):
-        array = device_view(array, what)
-    elif not isinstance(array, np.ndarray):
-        raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
+    array = _as_array(what, array)
     if array.dtype != spec.dtype:
         raise TypeError(f"{what} is {array.dtype}, the engine takes {spec.dtype}: use .astype(np.{spec.dtype})")
     shape = tuple(array.shape)
@@ -144,10 +145,7 @@ def check_input(spec: TensorSpec, array: Any) -> np.ndarray | DeviceArray:
 def check_output(spec: TensorSpec, shape: tuple[int, ...], array: Any) -> np.ndarray | DeviceArray:
     """The array itself, or its DeviceArray, if the output of this shape can be written to it; else as check_input."""
     what = f"out[{spec.name!r}]"
-    if is_device_array(array):
-        array = device_view(array, what)
-    elif not isinstance(array, np.ndarray):
-        raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
+    array = _as_array(what, array)
     if array.dtype != spec.dtype:
         raise TypeError(f"{what} is {array.dtype}, the engine gives {spec.dtype}")
     if tuple(array.shape) != shape:
@@ -155,3 +153,15 @@ def check_output(spec: TensorSpec, shape: tuple[int, ...], array: Any) -> np.nda
     if isinstance(array, np.ndarray) and not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError(f"{what} must be contiguous and writeable")
     return array
+
+
+def _as_array(what: str, array: Any) -> np.ndarray | DeviceArray:
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        found = device_array(array)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from error
+    if found is None:
+        raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
+    return found

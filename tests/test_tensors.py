@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.tensors import DeviceArray, TensorSpec, check_input, check_names, check_output, device_view
+from helpers.tensors import DeviceArray, TensorSpec, check_input, check_names, check_output, device_array
 
 FLOAT = np.dtype(np.float32)
 IMAGE = TensorSpec("image", True, FLOAT, (-1, 1, 28, 28), (1, 1, 28, 28), (256, 1, 28, 28))
@@ -123,11 +123,17 @@ def test_arrays_in_gpu_memory_are_checked_alike():
 
 def test_strided_gpu_memory_is_refused_and_explicit_packed_strides_are_fine():
     with pytest.raises(ValueError, match="not contiguous in GPU memory"):
-        device_view(FakeGpuArray((4, 10), strides=(80, 4)), "input 'x'")
-    assert device_view(FakeGpuArray((4, 10), strides=(40, 4)), "x").shape == (4, 10)
-    assert device_view(FakeGpuArray((1, 10), strides=(999, 4)), "x").shape == (1, 10)
+        device_array(FakeGpuArray((4, 10), strides=(80, 4)))
+    assert device_array(FakeGpuArray((4, 10), strides=(40, 4))).shape == (4, 10)
+    assert device_array(FakeGpuArray((1, 10), strides=(999, 4))).shape == (1, 10)
 
 
 def test_a_bare_address_becomes_an_array():
-    again = device_view(DeviceArray(1 << 20, (2, 5), FLOAT), "x")
+    again = device_array(DeviceArray(1 << 20, (2, 5), FLOAT))
     assert (again.pointer, again.shape, again.dtype) == (1 << 20, (2, 5), FLOAT)
+
+
+def test_what_is_not_in_gpu_memory_is_none():
+    torch = pytest.importorskip("torch")
+    for array in (np.zeros(3), torch.zeros(3), [1], None):
+        assert device_array(array) is None

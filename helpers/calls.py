@@ -1,0 +1,79 @@
+"""What a Runner remembers of a call, and a call that is under way (chapters 07 and 11)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .graphs import Graph
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+
+@dataclass
+class Call:
+    """One combination of shapes and GPU addresses, ready to be repeated."""
+
+    shapes: dict[str, tuple[int, ...]]  # of the inputs
+    addresses: dict[str, int]  # of all tensors in GPU memory
+    staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
+    fetched: dict[
+        str, np.ndarray | None
+    ]  # all outputs: page-locked memory, or None where the caller's GPU memory is used
+    borrows: bool  # whether some of the GPU memory is the caller's
+    seen: int = 0
+    graph: Graph | None = None
+
+    def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
+        """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""
+        if not out:
+            return {name: staging if views else staging.copy() for name, staging in self.fetched.items()}
+        result = {}
+        for name, staging in self.fetched.items():
+            result[name] = out.get(name)
+            if result[name] is None:
+                result[name] = staging if views else staging.copy()
+            elif staging is not None:
+                np.copyto(result[name], staging)
+        return result
+
+
+class Pending:
+    """A run under way, from :meth:`Runner.submit`. ``result()`` waits and may be called as often as you like."""
+
+    def __init__(self, runner: Runner, call: Call, out: Mapping[str, Any] | None, inputs: Mapping[str, Any]):
+        self._runner = runner
+        self._call = call
+        self._out = out
+        self._inputs = inputs  # arrays in GPU memory have to live until the run is done
+        self._result: dict[str, Any] | None = None
+        self._error: BaseException | None = None
+
+    def result(self) -> dict[str, Any]:
+        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU."""
+        if self._result is None and self._error is None:
+            if threading.get_ident() != self._runner._thread:
+                raise RuntimeError("this run belongs to the thread that submitted it: ask for its result there")
+            self.complete()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def complete(self) -> None:
+        if self._result is not None or self._error is not None:
+            return
+        runner = self._runner
+        try:
+            with runner._cuda:
+                runner._cuda.synchronize(runner._stream)
+            self._result = self._call.results(self._out)
+        except RuntimeError as error:
+            self._error = error
+        finally:
+            runner._pending = None
+            self._inputs = None
