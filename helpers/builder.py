@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 
 from . import trust
 from .logger import Message, errors, get_logger
+from .timing_cache import save_timing_cache, use_timing_cache
 from .trt import CAPABILITIES, MissingCapability, has, require, trt
 
 Shape = Sequence[int]
@@ -43,6 +45,7 @@ class BuildOptions:
     flags               names of trt.BuilderFlag to set, e.g. ("FP16",)
     clear_flags         names of trt.BuilderFlag to clear, e.g. ("TF32",), which is set by default
     optimization_level  0 (fastest build) to 5 (longest search for fast kernels); None: TensorRT's default, 3
+    timing_cache        a file with the timings of earlier builds, read and written; where the release has such a cache
     progress            show progress bars where there is a progress monitor
     """
 
@@ -52,6 +55,7 @@ class BuildOptions:
     flags: Sequence[str] = ()
     clear_flags: Sequence[str] = ()
     optimization_level: int | None = None
+    timing_cache: str | os.PathLike | None = field(default=None, compare=False)
     progress: bool = field(default=False, compare=False)
 
 
@@ -134,6 +138,8 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
     _check_network(network)
     builder = network.builder
     config = create_config(builder, network, options)
+    if options.timing_cache is not None:
+        use_timing_cache(config, options.timing_cache)
     monitor = None
     if options.progress and has("progress_monitor"):
         from .progress import ProgressBars
@@ -145,6 +151,8 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
         if monitor is not None and monitor.canceled:
             raise BuildCanceled(f"the build of {network.name!r} was cancelled", messages)
         raise BuildError(f"the build of {network.name!r} failed", messages)
+    if options.timing_cache is not None:
+        save_timing_cache(config, options.timing_cache)
     plan = bytes(plan)
     trust.remember(plan)
     return plan

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import time
 
 import numpy as np
 import pytest
@@ -188,3 +189,22 @@ class TestProgress:
 def cancel(monitor) -> bool:
     monitor.canceled = True
     return False
+
+
+def test_a_timing_cache_is_written_and_makes_the_next_build_quicker(tmp_path):
+    path = tmp_path / "timings" / "cache.bin"
+    times = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        assert build_plan(conv_network(), timing_cache=path)
+        times.append(time.perf_counter() - begin)
+    assert path.is_file() == has("timing_cache")
+    if has("timing_cache"):
+        assert times[1] < times[0]
+
+
+def test_a_timing_cache_that_is_none_is_not_used(tmp_path):
+    path = tmp_path / "cache.bin"
+    path.write_bytes(b"something else")
+    assert build_plan(conv_network(), timing_cache=path)
+    assert (path.read_bytes() != b"something else") == has("timing_cache")
