@@ -13,6 +13,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return main()
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from .check import main
+
+    return main(arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -25,6 +31,20 @@ def _parser() -> argparse.ArgumentParser:
         "The exit status is 0 where plans can be built, else 1.",
     )
     doctor.set_defaults(run=_doctor)
+
+    check = commands.add_parser(
+        "check",
+        help="whether TensorRT will take an ONNX model, and what to do if not",
+        description="Says whether TensorRT will take an ONNX model, and what to do if not. Nothing that the model does "
+        "can take the shell down. The exit status is 0 for convertible, 1 for not, 2 for not a usable model.",
+    )
+    check.add_argument("model", metavar="MODEL.onnx")
+    check.add_argument("--build", action="store_true", help="build it too, not only parse it")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.add_argument("--html", metavar="FILE", help="write the report to a file, as HTML")
+    check.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each step (120)")
+    check.add_argument("--memory", type=float, default=8, metavar="GB", help="memory that a step may take (8)")
+    check.set_defaults(run=_check)
     return parser
 
 

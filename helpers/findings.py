@@ -1,0 +1,133 @@
+"""From what ONNX tells about a model to what is wrong with it, and what people do about that (chapter 08).
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .advice import propose_profile
+from .report import NOT_TRIED, Operator, Report, Tensor
+
+# What onnx.checker refuses because it is older than the model, or does not know a plugin: TensorRT may know better.
+IGNORANCE = "No Op registered|is higher than the checker's|No opset import|Unrecognized attribute|not supported by this"
+COPY = "export with external_data=False, or copy the file beside the model"
+
+
+def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
+    """Fills the report with the ``facts`` of ``helpers.model_facts``; False if the model is not valid ONNX."""
+    report.ir_version, report.producer, report.opsets = facts["ir_version"], facts["producer"], facts["opsets"]
+    report.inputs = [Tensor(**tensor) for tensor in facts["inputs"]]
+    report.outputs = [Tensor(**tensor) for tensor in facts["outputs"]]
+    report.profile = propose_profile({tensor.name: tensor.shape for tensor in report.inputs})
+    report.weights = facts["weights"]
+    report.external = [{key: file[key] for key in ("name", "bytes", "found")} for file in facts["external"]]
+    report.operators = [Operator(*row, NOT_TRIED) for row in facts["operators"]]
+    missing = _judge_external(report, facts["external"])
+    valid = _judge_checker(report, facts, missing)
+    _judge_graph(report, facts)
+    _judge_types(report, facts, narrow_int64)
+    _judge_weights(report, facts["suspicious"])
+    return valid and not missing
+
+
+def _judge_external(report: Report, files: list[dict]) -> bool:
+    bad = False
+    for file in files:
+        tensor = f"tensor {file['tensor']!r}"
+        if not file["allowed"]:
+            what = f"external data of {tensor} lies outside the model's folder: {file['name']!r}"
+            report.add("error", what, f"{COPY}; paths with .. and absolute paths are refused", file["name"])
+        elif not file["found"]:
+            report.add("error", f"external data is missing: {tensor} is in {file['name']!r}", COPY, file["name"])
+        elif file["short"]:
+            what = f"external data is cut short: tensor {file['short']!r} ends beyond the {file['bytes']:,} bytes"
+            report.add("error", what, "copy the file again, or repeat the export", file["name"])
+        else:
+            continue
+        bad = True
+    return bad
+
+
+def _judge_checker(report: Report, facts: dict, missing: bool) -> bool:
+    complaint = facts["checker"]
+    if complaint and re.search(IGNORANCE, complaint):
+        todo = "nothing if it is a plugin of yours, or newer than this onnx; else see its name, domain and opset"
+        report.add("warning", f"onnx.checker does not know all of it: {complaint}", todo)
+    elif complaint and not missing:
+        todo = "repeat the export with a current PyTorch and opset, or mend the graph with onnx-graphsurgeon"
+        report.add("error", complaint, todo)
+        return False
+    if facts["inference"]:
+        todo = "look at that node: declared and real shapes or types differ; export again, or mend the graph"
+        report.add("warning", f"shape inference: {facts['inference']}", todo)
+    return True
+
+
+def _judge_graph(report: Report, facts: dict) -> None:
+    if not facts["nodes"]:
+        report.add("error", "the graph is empty: it has no node", "see that the export traced the model, not a stub")
+    if not facts["outputs"]:
+        report.add("error", "the graph has no output", "name the outputs in the export")
+    for node in facts["no_outputs"]:
+        report.add(
+            "error",
+            "this node has no output: TensorRT's parser crashes on such a node (SIGSEGV)",
+            "remove the node, e.g. with onnx-graphsurgeon: graph.cleanup()",
+            node,
+        )
+    for node, both in facts["zero_divisions"]:
+        what = "divides an integer by a constant that is zero"
+        if both:
+            what += ": TensorRT computes that while it builds, and crashes (SIGFPE)"
+        report.add(
+            "error" if both else "warning", what, "mend the constant; often a stride or a size that became 0", node
+        )
+    for tensor in report.inputs:
+        if tensor.shape is None and tensor.type not in ("sequence_type", "optional_type"):
+            report.add(
+                "warning",
+                "the rank of this input is not known, so no profile can be proposed",
+                "export with an example input, or write the shape into the graph",
+                f"input {tensor.name!r}",
+            )
+
+
+def _judge_types(report: Report, facts: dict, narrow_int64: bool) -> None:
+    if facts["doubles"]:
+        report.add(
+            "warning",
+            "double precision (DOUBLE) silently becomes FLOAT in TensorRT",
+            "export model.float(), and feed float32: then what you compare with is what runs",
+            _some(facts["doubles"]),
+        )
+    if narrow_int64 and facts["int64"]:
+        report.add(
+            "warning",
+            "INT64 silently becomes INT32 in this TensorRT",
+            "nothing for shapes and indices below 2**31; else use TensorRT 10 or later",
+            _some(facts["int64"]),
+        )
+
+
+def _judge_weights(report: Report, suspicious: dict[str, dict[str, int]]) -> None:
+    advice = {
+        "nan": ("NaN weights", "look for the step in training or in the conversion that made them; every output "
+                "that they reach is NaN"),
+        "inf": ("infinite weights", "replace -inf in masks by a large finite number, such as -1e4 for FP16"),
+        "fp16_overflow": ("weights beyond 65504, which become infinite in FP16", "keep that layer in FP32 or BF16, "
+                          "or rescale"),
+        "fp16_subnormal": ("weights below 2**-14, which lose precision in FP16", "nothing for FP32; for FP16 compare "
+                           "the outputs, as in chapter 05"),
+    }  # fmt: skip
+    for kind, (what, todo) in advice.items():
+        names = [name for name, counts in suspicious.items() if kind in counts]
+        if names:
+            count = sum(suspicious[name][kind] for name in names)
+            severity = "note" if kind == "fp16_subnormal" else "warning"
+            report.add(severity, f"{count:,} {what}", todo, _some(names))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,115 @@
+"""The weights of an ONNX model, looked at in pieces: NaN, infinity, and what FP16 cannot hold (chapter 08). Needs onnx.
+
+Weights in files of external data are read piece by piece, so a model larger than the memory can be looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+PIECE = 4 << 20  # values that are looked at at a time
+FP16_LARGEST = 65504.0
+FP16_SMALLEST_NORMAL = 2.0**-14
+
+
+def count_weights(tensors: list, folder: Path) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Counts over all TensorProtos, and for each tensor by its name what is suspicious in it.
+
+    The counts: tensors, values, bytes, nan, inf, fp16_overflow (finite, but above 65504), fp16_subnormal (not zero,
+    but below 2**-14, where FP16 loses precision). External data that is missing or too short counts as nothing.
+    """
+    total: Counter[str] = Counter(tensors=len(tensors), values=0, bytes=0, nan=0, inf=0)
+    total.update(fp16_overflow=0, fp16_subnormal=0)
+    suspicious = {}
+    for tensor in tensors:
+        found: Counter[str] = Counter()
+        for piece in _pieces(tensor, folder):
+            total["values"] += piece.size
+            total["bytes"] += piece.nbytes
+            if piece.dtype.kind == "f" or piece.dtype.name == "bfloat16":
+                found += _suspicious(piece)
+        if found:
+            suspicious[tensor.name] = dict(found)
+            total += found
+    names = ("tensors", "values", "bytes", "nan", "inf", "fp16_overflow", "fp16_subnormal")
+    return {name: total[name] for name in names}, suspicious
+
+
+def external_file(tensor) -> tuple[str, int, int | None] | None:
+    """The location, offset and length of a tensor's external data as its entries say; None for a tensor without."""
+    if tensor.data_location != tensor.EXTERNAL:
+        return None
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    return entries.get("location", ""), _number(entries.get("offset")) or 0, _number(entries.get("length"))
+
+
+def inside(folder: Path, location: str) -> bool:
+    """Whether a location of external data stays in the model's folder, as ONNX demands, links followed."""
+    try:
+        return bool(location) and (folder / location).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _pieces(tensor, folder: Path) -> Iterator[np.ndarray]:
+    from onnx import helper, numpy_helper
+
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except (KeyError, TypeError, ValueError):
+        return
+    packed = dtype.itemsize == 0 or dtype.name in ("int4", "uint4", "int2", "uint2", "float4_e2m1fn")
+    external = external_file(tensor)
+    if external is not None and not packed:
+        location, offset, length = external
+        if inside(folder, location) and (folder / location).is_file():
+            yield from _file_pieces(folder / location, dtype, offset, length)
+    elif external is None and tensor.raw_data and not packed:
+        whole = len(tensor.raw_data) // dtype.itemsize
+        values = np.frombuffer(tensor.raw_data, dtype, whole)
+        for start in range(0, values.size, PIECE):
+            yield values[start : start + PIECE]
+    elif external is None and tensor.data_type != tensor.STRING:
+        try:
+            yield numpy_helper.to_array(tensor)
+        except (ValueError, TypeError):  # fewer values than the shape says: the checker has told of that
+            return
+
+
+def _file_pieces(path: Path, dtype: np.dtype, offset: int, length: int | None) -> Iterator[np.ndarray]:
+    # Read, not mapped: pages of a mapped file count as this process's resident memory.
+    with open(path, "rb") as file:
+        file.seek(offset)
+        left = (path.stat().st_size - offset if length is None else length) // dtype.itemsize
+        while left > 0:
+            piece = np.frombuffer(file.read(min(left, PIECE) * dtype.itemsize), np.uint8)
+            whole = piece.size // dtype.itemsize
+            if not whole:
+                return
+            yield piece[: whole * dtype.itemsize].view(dtype)
+            left -= whole
+
+
+def _suspicious(values: np.ndarray) -> Counter[str]:
+    if values.dtype.name.startswith("float8"):
+        values = values.astype(np.float32)
+    if values.dtype.name == "bfloat16":
+        values = values.astype(np.float32)
+    finite = np.isfinite(values)
+    bad = values.size - int(np.count_nonzero(finite))
+    nan = int(np.count_nonzero(np.isnan(values))) if bad else 0
+    counts = Counter(nan=nan, inf=bad - nan)
+    if values.dtype.itemsize > 2:
+        with np.errstate(invalid="ignore"):
+            size = np.abs(values)
+            counts["fp16_overflow"] = int(np.count_nonzero(size > FP16_LARGEST)) - counts["inf"]
+            counts["fp16_subnormal"] = int(np.count_nonzero((size > 0) & (size < FP16_SMALLEST_NORMAL)))
+    return +counts

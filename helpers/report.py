@@ -1,0 +1,218 @@
+"""What the check of a model found, as data, text, JSON or HTML (chapter 08). Needs rich for text, and nothing else."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
+EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2}
+
+# Verdicts on an operator, for the installed TensorRT.
+BUILDS = "builds"
+PARSED = "parsed"
+DOES_NOT_BUILD = "parses, does not build"
+NEEDS_CONSTANT = "needs a constant input"
+NOT_SUPPORTED = "not supported"
+CRASHES = "crashes TensorRT"
+NOT_TRIED = "not tried"
+GOOD = (BUILDS, PARSED)
+
+
+@dataclass
+class Problem:
+    """Something about the model. An "error" keeps it from being converted, a "warning" may, a "note" does not.
+
+    ``what`` is wrong, ``todo`` is what people do about it, ``where`` names the node, tensor or file ("" for none).
+    """
+
+    severity: str
+    what: str
+    todo: str
+    where: str = ""
+
+
+@dataclass
+class Tensor:
+    """An input or output. ``shape`` holds ints, and names of dynamic axes or "?"; None if the rank is not known.
+
+    ``type`` is the element type by ONNX's name, e.g. "FLOAT".
+    """
+
+    name: str
+    type: str
+    shape: list[int | str] | None
+
+
+@dataclass
+class Operator:
+    """An operator of the model: ``opset`` is the version of the opset that defined it as it is used here.
+
+    ``reason`` is TensorRT's, for a verdict that is not good; ``elsewhere`` maps other releases to the atlas' verdict.
+    """
+
+    domain: str
+    type: str
+    opset: int
+    count: int
+    verdict: str = NOT_TRIED
+    reason: str = ""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """All that a check found. ``verdict``: "convertible", "not convertible" or "not a usable model".
+
+    profile   a proposal for an optimization profile: input name -> (min, opt, max) shapes, empty if nothing is
+              dynamic; ``build_plan(network, profiles=[report.profile])`` takes it
+    weights   counts: tensors, values, bytes, nan, inf, fp16_overflow, fp16_subnormal
+    external  files of external data: name, bytes, found
+    layers    of TensorRT's network definition; None if the model was not parsed
+    built     whether it builds; None if that was not tried
+    """
+
+    model: str
+    verdict: str = NOT_A_MODEL
+    summary: str = ""
+    tensorrt: str = ""
+    ir_version: int | None = None
+    producer: str = ""
+    opsets: dict[str, int] = field(default_factory=dict)
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    profile: dict[str, tuple] = field(default_factory=dict)
+    operators: list[Operator] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    weights: dict[str, int] = field(default_factory=dict)
+    external: list[dict] = field(default_factory=list)
+    layers: int | None = None
+    built: bool | None = None
+    plan_bytes: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 convertible, 1 not convertible, 2 not a usable model."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def convertible(self) -> bool:
+        return self.verdict == CONVERTIBLE
+
+    def add(self, severity: str, what: str, todo: str, where: str = "") -> None:
+        """Adds a problem, unless it is there already."""
+        problem = Problem(severity, what, todo, where)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def to_dict(self) -> dict:
+        """The report as dicts, lists, numbers and strings; ``exit_code`` included."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=120, no_color=True, highlight=False, legacy_windows=False)
+        with console.capture() as captured:
+            self.print(console)
+        return captured.get().rstrip()
+
+    def print(self, console=None) -> None:
+        """Prints the report on a rich Console, by default the terminal."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        console = console or Console(highlight=False)
+        style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
+        console.print(Text.assemble((self.verdict, style), f": {self.summary}"), soft_wrap=True)
+        for title, columns, rows in self._tables():
+            table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+            for row in rows:
+                table.add_row(*(Text(cell) for cell in row))
+            console.print()
+            console.print(table)
+        for problem in self.problems:
+            where = f"{problem.where}: " if problem.where else ""
+            console.print()
+            console.print(Text.assemble((problem.severity, "bold"), f": {where}{problem.what}"), soft_wrap=True)
+            if problem.todo:
+                console.print(Text(f"  → {problem.todo}"), soft_wrap=True)
+
+    def to_html(self) -> str:
+        """The report as a fragment of HTML that fits any theme of JupyterLab."""
+        parts = [f"<p><strong>{html.escape(self.verdict)}</strong>: {html.escape(self.summary)}</p>"]
+        for title, columns, rows in self._tables():
+            head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+            caption = f"<caption>{html.escape(title)}</caption>"
+            parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        if self.problems:
+            parts.append("<ul>" + "".join(map(_problem_html, self.problems)) + "</ul>")
+        return "\n".join(parts)
+
+    _repr_html_ = to_html
+
+    def _tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+        if self.ir_version is not None:
+            opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
+            rows = [["TensorRT", self.tensorrt], ["ONNX", f"IR version {self.ir_version}; opset {opsets}"]]
+            if self.producer:
+                rows.append(["made by", self.producer])
+            if self.weights.get("tensors"):
+                rows.append(["weights", _weights_line(self.weights)])
+            for file in self.external:
+                size = f"{file['bytes'] / 1e6:,.1f} MB" if file["found"] else "missing"
+                rows.append(["external data", f"{file['name']} ({size})"])
+            if self.layers is not None:
+                plan = f"; plan of {self.plan_bytes:,} bytes" if self.plan_bytes else ""
+                rows.append(["network definition", f"{self.layers} layers{plan}"])
+            yield "Model", ["what", "value"], rows
+        if self.inputs or self.outputs:
+            rows = [
+                [kind, tensor.name, tensor.type, _shape(tensor.shape), _profile(self.profile.get(tensor.name))]
+                for kind, tensors in (("input", self.inputs), ("output", self.outputs))
+                for tensor in tensors
+            ]
+            yield "Inputs and outputs", ["", "name", "type", "shape", "proposed profile: min, opt, max"], rows
+        if self.operators:
+            releases = list(dict.fromkeys(release for op in self.operators for release in op.elsewhere))
+            rows = [
+                [
+                    f"{op.domain}.{op.type}" if op.domain else op.type,
+                    str(op.opset),
+                    str(op.count),
+                    op.verdict,
+                    *(op.elsewhere.get(release, "") for release in releases),
+                ]
+                for op in self.operators
+            ]
+            yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows
+
+
+def _shape(shape: list[int | str] | None) -> str:
+    return "of unknown rank" if shape is None else "(" + ", ".join(map(str, shape)) + ")"
+
+
+def _profile(ranges: tuple | None) -> str:
+    return ", ".join(_shape(shape) for shape in ranges) if ranges else ""
+
+
+def _weights_line(weights: dict[str, int]) -> str:
+    line = f"{weights['tensors']} tensors, {weights['values']:,} values, {weights['bytes'] / 1e6:,.2f} MB"
+    names = {"nan": "NaN", "inf": "infinite", "fp16_overflow": "beyond FP16", "fp16_subnormal": "subnormal in FP16"}
+    found = [f"{weights[key]:,} {name}" for key, name in names.items() if weights.get(key)]
+    return "; ".join([line, *found])
+
+
+def _problem_html(problem: Problem) -> str:
+    where = f"<code>{html.escape(problem.where)}</code>: " if problem.where else ""
+    todo = f"<br>→ {html.escape(problem.todo)}" if problem.todo else ""
+    return f"<li><strong>{html.escape(problem.severity)}</strong>: {where}{html.escape(problem.what)}{todo}</li>"

@@ -1,0 +1,159 @@
+"""What TensorRT makes of a model, and of one node alone (chapter 08). Needs onnx for single nodes.
+
+Both can end the process: let a ``helpers.worker.Worker`` call these functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from .builder import BuildError, BuildOptions, create_config
+from .logger import errors, get_logger
+from .onnx_parser import OnnxParseError, parse_onnx
+from .trt import FLAVOUR, VERSION, trt
+
+NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+ONES = 1 << 24  # values: no constant larger than that is made up for a trial
+
+
+def warm_up() -> dict:
+    """Loads what the other functions need. Returns the name of this TensorRT and what it does with types."""
+
+    get_logger().logger.disabled = True  # its messages are captured where they are wanted
+    name = f"{NAMES.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
+    return {"tensorrt": name, "int64": hasattr(trt.DataType, "INT64")}
+
+
+def parse(model: str | bytes) -> dict:
+    """Parses a model, given as a path or as bytes: ``layers``, ``errors`` as [node, operator, text], ``message``.
+
+    ``message`` is None if it was parsed. ``shape_inputs`` are inputs whose values TensorRT uses as shapes.
+    """
+    try:
+        network = parse_onnx(model)
+    except (OnnxParseError, FileNotFoundError) as error:
+        node_errors = [[e.node, e.operator, _without_noise(e.description)] for e in getattr(error, "errors", [])]
+        return {"layers": 0, "errors": node_errors, "message": _without_noise(str(error)), "shape_inputs": []}
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    shape_inputs = [tensor.name for tensor in inputs if tensor.is_shape_tensor]
+    return {"layers": network.num_layers, "errors": [], "message": None, "shape_inputs": shape_inputs}
+
+
+def build(model: str | bytes, profile: Mapping | None = None) -> dict:
+    """Parses and builds a model: ``plan_bytes``, or None with ``message``, which says why.
+
+    ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes. The plan is thrown away, and so does
+    not go on the list of plans that were built here (``helpers.trust``).
+    """
+    try:
+        network = parse_onnx(model)
+        options = BuildOptions(profiles=[profile] if profile else [])
+        config = create_config(network.builder, network, options)
+        with get_logger().capture() as messages:
+            plan = network.builder.build_serialized_network(network, config)
+    except (OnnxParseError, BuildError, ValueError, FileNotFoundError) as error:
+        return {"plan_bytes": None, "message": _without_noise(str(error))}
+    if plan is None:
+        return {"plan_bytes": None, "message": _without_noise("\n".join(errors(messages)) or "no reason was logged")}
+    return {"plan_bytes": plan.nbytes, "message": None}
+
+
+def try_node(path: str, index: int, constant: bool = False, and_build: bool = False) -> dict:
+    """Parses one node of a model alone, with its constants as initializers, and builds it if asked.
+
+    ``constant``: the inputs after the first become constants too, all ones. ``made`` is False where the types of its
+    inputs are not known, or ``constant`` changes nothing; otherwise what :func:`parse` or :func:`build` returns.
+    """
+    single = cut_node(path, index, constant)
+    if single is None:
+        return {"made": False}
+    content = single.SerializeToString()
+    if and_build:
+        profile = {v.name: (_fixed(v),) * 3 for v in single.graph.input if -1 in _fixed(v, -1)}
+        return {"made": True, **build(content, profile)}
+    return {"made": True, **parse(content)}
+
+
+def cut_node(path: str, index: int, constant: bool = False):
+    """A model of one node of the model's graph, for :func:`try_node`; None where there is no such trial to make."""
+    from onnx import helper
+
+    from .model_facts import constants, infer, read_model
+
+    model, _ = read_model(path)
+    types, _ = infer(path)
+    node, known = model.graph.node[index], constants(model.graph)
+    inputs, initializers, changed = [], [], False
+    for position, name in enumerate(node.input):
+        if not name or name in {value.name for value in [*inputs, *initializers]}:
+            continue
+        if name in known:
+            tensor = _filled(known[name])
+        elif name not in types or types[name].WhichOneof("value") != "tensor_type":
+            return None
+        elif constant and position:
+            tensor, changed = _ones(name, types[name].tensor_type), True
+        else:
+            inputs.append(helper.make_value_info(name, types[name]))
+            continue
+        if tensor is None:
+            return None
+        tensor.name = name
+        initializers.append(tensor)
+    if constant and not changed:
+        return None
+    outputs = [
+        helper.make_value_info(name, types[name]) if name in types else helper.make_empty_tensor_value_info(name)
+        for name in node.output
+        if name
+    ]
+    graph = helper.make_graph([node], "trial", inputs, outputs, initializers)
+    single = helper.make_model(graph, functions=model.functions, opset_imports=model.opset_import)
+    single.ir_version = model.ir_version
+    return single
+
+
+def _filled(tensor):
+    """A copy of the tensor; all ones if it is a large one, which ``read_model`` has emptied."""
+    from onnx import TensorProto, helper
+
+    copy = TensorProto()
+    if tensor.data_location != tensor.EXTERNAL:
+        copy.CopyFrom(tensor)
+        return copy
+    size = int(np.prod(tensor.dims, dtype=object))
+    if size > ONES:
+        return None
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    copy.data_type = tensor.data_type
+    copy.dims.extend(tensor.dims)
+    copy.raw_data = np.ones(size, dtype).tobytes()
+    return copy
+
+
+def _ones(name: str, tensor_type):
+    from onnx import helper, numpy_helper
+
+    if not tensor_type.HasField("shape"):
+        return None
+    shape = [d.dim_value if d.HasField("dim_value") else 1 for d in tensor_type.shape.dim]
+    if min(shape, default=0) < 0 or np.prod(shape, dtype=object) > ONES:
+        return None
+    try:
+        return numpy_helper.from_array(np.ones(shape, helper.tensor_dtype_to_np_dtype(tensor_type.elem_type)), name)
+    except (KeyError, TypeError, ValueError):  # a type that NumPy has not
+        return None
+
+
+def _fixed(value, dynamic: int = 4) -> tuple[int, ...]:
+    """The shape of a graph's input, with ``dynamic`` for each of its dynamic dimensions."""
+    return tuple(d.dim_value if d.HasField("dim_value") else dynamic for d in value.type.tensor_type.shape.dim)
+
+
+def _without_noise(text: str) -> str:
+    """TensorRT's text without what a missing GPU adds to it, nor the paths of NVIDIA's sources."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "cudaError 35" not in line]
+    return re.sub(r" In \w+ at /_src/\S+?:\d+", "", "\n".join(lines))
