@@ -7,7 +7,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= $(shell $(VENV_PYTHON) -c "from helpers.device import gpus; print(0 if gpus() else 2)")
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test record browser-test setup
+.PHONY: lab test record bench browser-test setup
 
 setup:
 	@$(PYTHON) tools/setup_env.py
@@ -25,6 +25,9 @@ test: setup
 
 record: setup
 	@$(VENV_PYTHON) tools/record.py
+
+bench: setup
+	@$(VENV_PYTHON) -m tools.bench
 
 # Once this has installed Playwright, `make test` runs the browser tests too, by themselves: they do not like company.
 browser-test: setup

@@ -70,7 +70,7 @@ class Pending:
         runner = self._runner
         try:
             with runner._cuda:
-                runner._cuda.synchronize(runner._stream)
+                runner._cuda.synchronize(runner.stream)
             self._result = self._call.results(self._out)
         except RuntimeError as error:
             self._error = error

@@ -29,7 +29,8 @@ class Runner:
     """An engine with an execution context, a stream, and memory for the largest shapes of one optimization profile.
 
     ``plan`` is a file, the bytes of a plan, or an engine, which may be shared: one Runner per thread, all made from
-    ``first.engine``, is how several threads run at once. ``specs`` maps the tensors' names to their TensorSpec.
+    ``first.engine``, is how several threads run at once. ``specs`` maps the tensors' names to their TensorSpec, and
+    ``stream`` is the backend's stream on which all of it happens.
 
     A call takes inputs by name, as keywords or as one mapping, and returns a dict of all outputs:
 
@@ -71,8 +72,8 @@ class Runner:
             self.specs = read_specs(self.engine, profile)
             self._inputs = [name for name, spec in self.specs.items() if spec.is_input]
             self._outputs = [name for name, spec in self.specs.items() if not spec.is_input]
-            self._stream = self._cuda.stream()
-            self._handle = self._cuda.handle(self._stream)
+            self.stream = self._cuda.stream()
+            self._handle = self._cuda.handle(self.stream)
             with get_logger().capture() as messages:
                 self._context = self.engine.create_execution_context()
             if self._context is None:
@@ -82,7 +83,7 @@ class Runner:
                 chosen = self._context.set_optimization_profile_async(profile, self._handle)
             if not chosen:
                 raise EngineError(f"profile {profile} could not be chosen; does another context use it?", messages)
-            self._cuda.synchronize(self._stream)
+            self._cuda.synchronize(self.stream)
             self._shapes: dict[str, tuple[int, ...]] = {}
             self._addresses: dict[str, int] = {}
             self._set_shapes({name: self.specs[name].maximum for name in self._inputs})
@@ -105,7 +106,7 @@ class Runner:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
         with self._cuda:
             call = self._start(named if inputs is None else {**inputs, **named}, out)
-            self._cuda.synchronize(self._stream)
+            self._cuda.synchronize(self.stream)
             return call.results(out, views)
 
     def submit(
@@ -165,7 +166,7 @@ class Runner:
         for name, staging in call.staged.items():
             np.copyto(staging, given[name])
         if call.borrows:
-            self._cuda.follow_caller(self._stream)
+            self._cuda.follow_caller(self.stream)
         if call.graph is not None:
             call.graph.launch()
         else:
@@ -231,12 +232,12 @@ class Runner:
                 self._context.set_tensor_address(name, address)
                 self._addresses[name] = address
         for name, staging in call.staged.items():
-            self._cuda.to_device(call.addresses[name], staging, self._stream)
+            self._cuda.to_device(call.addresses[name], staging, self.stream)
         if not self._context.execute_async_v3(self._handle):
             raise EngineError("execute_async_v3 failed", list(get_logger().messages)[-5:])
         for name, staging in call.fetched.items():
             if staging is not None:
-                self._cuda.to_host(staging, call.addresses[name], self._stream)
+                self._cuda.to_host(staging, call.addresses[name], self.stream)
 
     def _capture(self, call: Call) -> None:
         """The second time, keeps a call as a graph: it has just been enqueued, so TensorRT has nothing to set up."""
@@ -282,7 +283,7 @@ class Runner:
             self._device, self._host, self._addresses = {}, {}, {}
             self._context = None
             self.engine = None
-            self._stream = None
+            self.stream = None
 
     def __enter__(self) -> Runner:
         return self

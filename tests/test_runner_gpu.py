@@ -20,18 +20,6 @@ BACKENDS = [name for name in ("pycuda", "cuda_bindings") if has(name)]
 
 
 @pytest.fixture(scope="module")
-def weights():
-    with np.load(DATA / "lenet.npz") as file:
-        return dict(file)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    with np.load(DATA / "mnist.npz") as file:
-        return file["test_images"][:, None].astype(np.float32) / 255, file["test_labels"]
-
-
-@pytest.fixture(scope="module")
 def plan():
     # Without TF32, so that results can be compared with float32 on a CPU.
     return build_plan(parse_onnx(DATA / "lenet.onnx"), profiles=[PROFILE], clear_flags=["TF32"])
@@ -115,6 +103,98 @@ def test_submit_and_the_next_call_loses_nothing(run, digits):
     for want, got in zip(expected, pending, strict=True):
         np.testing.assert_array_equal(got.result()["logits"], want)
         assert got.result() is got.result()
+
+
+class TestGraphs:
+    """Calls that come again are captured; results stay the same, and what is remembered stays bounded."""
+
+    SIZES = (1, 7, 64, 256)
+
+    @pytest.mark.skipif(not has("cuda_bindings"), reason="CUDA graphs need cuda-bindings")
+    def test_a_call_that_comes_again_is_captured_and_gives_the_same(self, run, plan, digits):
+        from helpers.runner import Runner
+
+        with Runner(plan, backend=run._cuda, graphs=0) as plain:
+            for turn in range(6):
+                for size in self.SIZES:
+                    images = np.ascontiguousarray(digits[0][turn * 7 : turn * 7 + size])
+                    np.testing.assert_array_equal(run(image=images)["logits"], plain(image=images)["logits"])
+            assert not any(call.graph for call in plain._calls.values())
+        assert [call.graph is not None for call in run._calls.values()] == [True] * len(self.SIZES)
+
+    def test_what_is_remembered_is_bounded(self, plan, digits, reference):
+        from helpers.runner import Runner
+
+        with Runner(plan, graphs=3) as runner:
+            for _ in range(3):
+                for size in range(1, 12):
+                    for _ in range(3):
+                        logits = runner(image=digits[0][:size])["logits"]
+                    np.testing.assert_allclose(logits, reference(digits[0][:size]), atol=1e-3)
+                    assert len(runner._calls) <= 3
+
+    def test_bad_input_after_a_capture_is_refused(self, run, digits):
+        good = digits[0][:8]
+        expected = [run(image=good)["logits"] for _ in range(4)][-1]
+        for bad in (good.astype(np.float64), digits[0][:16:2], good.tolist(), good[0], digits[0][:257]):
+            with pytest.raises((TypeError, ValueError)):
+                run(image=bad)
+            np.testing.assert_array_equal(run(image=good)["logits"], expected)
+
+    def test_graphs_come_and_go_without_using_up_memory(self, plan, digits):
+        from helpers.runner import Runner
+
+        with Runner(plan, graphs=4) as runner:
+
+            def several(times):
+                for _ in range(times):
+                    for size in range(1, 9):
+                        for _ in range(3):
+                            runner(image=digits[0][:size])
+
+            several(2)
+            with runner._cuda:
+                before = runner._cuda.memory()[0]
+            several(100)
+            with runner._cuda:
+                assert runner._cuda.memory()[0] >= before - (2 << 20)
+
+    @pytest.mark.skipif(not has("pycuda"), reason="needs PyCUDA")
+    def test_memory_of_the_caller_that_moves(self, plan, digits):
+        from pycuda import gpuarray
+
+        from helpers.runner import Runner
+
+        with Runner(plan, backend="pycuda") as runner:
+            expected = [runner(image=digits[0][i : i + 8])["logits"] for i in (0, 8)]
+            with runner._cuda:
+                there = [gpuarray.to_gpu(np.ascontiguousarray(digits[0][i : i + 8])) for i in (0, 8)]
+            for _ in range(4):
+                for array, logits in zip(there, expected, strict=True):
+                    np.testing.assert_array_equal(runner(image=array)["logits"], logits)
+            with runner._cuda:
+                for array in there:
+                    array.gpudata.free()
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_map_gives_every_result_in_order(run, digits, streams):
+    batches = [digits[0][i : i + 1 + i % 37] for i in range(0, 400, 11)]
+    results = list(run.map(batches, streams=streams))
+    assert len(results) == len(batches)
+    for images, result in zip(batches, results, strict=True):
+        np.testing.assert_array_equal(result["logits"], run(image=images)["logits"])
+    assert list(run.map([])) == []
+    assert len(list(run.map({"image": x} for x in batches[:5]))) == 5
+
+
+def test_map_that_fails_or_is_left_midway_leaves_the_runner_whole(run, digits):
+    with pytest.raises(TypeError, match="float64"):
+        list(run.map([digits[0][:4], digits[0][:4].astype(np.float64)]))
+    with pytest.raises(ValueError, match="streams=0"):
+        list(run.map([digits[0][:4]], streams=0))
+    first = next(run.map([digits[0][:4]] * 9))["logits"]
+    np.testing.assert_array_equal(run(image=digits[0][:4])["logits"], first)
 
 
 def test_ten_thousand_inferences_leave_the_memory_as_it_is(run, digits):

@@ -1,0 +1,172 @@
+"""make bench, or python -m tools.bench [OUT]: every usual way to run a network, checked against PyTorch, then timed.
+
+Needs a GPU, PyCUDA, cuda-bindings and PyTorch (a CPU build will do). WORKBOOK_TORCH_PYTHON names the Python whose
+PyTorch has CUDA, for the rows of PyTorch; TensorRT and PyTorch share weights and inputs by file, never a process.
+Leaves OUT/bench.json, with machine, versions and date, and OUT/bench.png; prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pycuda.autoprimaryctx  # noqa: F401  (makes the primary context current)
+
+from helpers.device import driver, gpus
+from helpers.engine import load_engine
+from helpers.runner import Runner
+from helpers.trt import FLAVOUR, VERSION
+
+from . import methods, prepare, report
+from .timing import in_turns
+
+TOLERANCE = {"float32": 5e-3, "float16": 6e-2}  # of the largest logit; float32 runs in TF32 unless told otherwise
+MAPPED = 24  # batches per call of Runner.map
+
+
+def bench_case(folder: Path, case: prepare.Case, engine) -> list[dict]:
+    """The rows of one case that run in this process. Raises AssertionError where a method gives wrong logits."""
+    images, expected = prepare.load_case(folder, case)
+    hand = methods.ByHand(engine, images)
+    with Runner(engine) as run, Runner(engine, graphs=0) as plain:
+        calls = {
+            "by hand, CUDA graph": hand.replay,
+            "by hand": hand.loop,
+            **methods.runner_modes(run, plain, images),
+            "allocate per call": methods.allocate_per_call(engine, images),
+        }
+        several = {f"Runner.map, {n} streams": methods.mapped(run, images, n, MAPPED) for n in (2, 3)}
+        one_by_one = {"Runner, one by one": lambda: [run(images=images) for _ in range(MAPPED)][-1]["logits"]}
+        errors = {}
+        for name, call in {**calls, **several, **one_by_one}.items():
+            errors[name] = float(np.abs(call().astype(np.float32) - expected).max() / np.abs(expected).max())
+            assert errors[name] < TOLERANCE[case.precision], f"{case}, {name}: off by {errors[name]:.2g}"
+        host = in_turns(calls)
+        for name, times in in_turns({**several, **one_by_one}, seconds=0.2).items():
+            host[name] = {key: round(v / MAPPED, 2) if key != "runs" else v for key, v in times.items()}
+        gpu = {
+            "by hand": methods.gpu_time(hand.gpu, hand.stream),
+            "Runner": methods.gpu_time(methods.on_the_gpu(run, images), run.stream),
+        }
+    return [
+        {**prepare.plain(case), "method": name, "error": errors[name], "host": host[name], "gpu": gpu.get(name)}
+        for name in host
+    ]
+
+
+def onnxruntime_rows(folder: Path) -> list[dict]:
+    import onnxruntime
+
+    rows = []
+    for case in prepare.cases():
+        if case.precision == "float32":  # on a CPU float16 is emulated
+            images, expected = prepare.load_case(folder, case)
+            session = onnxruntime.InferenceSession(
+                folder / f"{case.network}-float32.onnx", providers=["CPUExecutionProvider"]
+            )
+            call = {"ONNX Runtime, CPU": lambda s=session, x=images: s.run(None, {"images": x})[0]}
+            error = float(np.abs(call["ONNX Runtime, CPU"]() - expected).max() / np.abs(expected).max())
+            host = in_turns(call, rounds=3, seconds=0.05)
+            for name, times in host.items():
+                rows.append({**prepare.plain(case), "method": name, "error": error, "host": times, "gpu": None})
+    return rows
+
+
+def polygraphy_rows(folder: Path) -> tuple[list[dict], str]:
+    """LeNet through Polygraphy's TrtRunner, or why there are no rows."""
+    rows = []
+    for case in prepare.cases():
+        if (case.network, case.precision) == ("LeNet", "float32"):
+            result = folder / "polygraphy.json"
+            command = [sys.executable, "-m", "tools.bench.polygraphy_side", str(folder / "LeNet-float32.plan")]
+            done = subprocess.run([*command, str(folder / case.data), str(result)], capture_output=True, timeout=120)
+            if done.returncode:
+                last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                return rows, f"ended with {done.returncode} on TensorRT {VERSION}: {' '.join(last)[:200]}"
+            told = json.loads(result.read_text())
+            row = {"method": f"Polygraphy {told['version']}", "error": told["error"], "host": told["host"]}
+            rows.append({**prepare.plain(case), **row, "gpu": None})
+    return rows, ""
+
+
+def torch_rows(folder: Path) -> tuple[list[dict], dict | str]:
+    python = os.environ.get("WORKBOOK_TORCH_PYTHON", sys.executable)
+    (folder / "cases.json").write_text(json.dumps([prepare.plain(case) for case in prepare.cases()]))
+    script = Path(__file__).with_name("torch_side.py")
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
+    done = subprocess.run([python, str(script), str(folder)], capture_output=True, text=True, timeout=240, env=clean)
+    if done.returncode:
+        return [], f"no rows: {(done.stderr.strip().splitlines() or ['no message'])[-1][:300]}"
+    told = json.loads((folder / "torch.json").read_text())
+    return told["rows"], told["about"]
+
+
+def python_layer(folder: Path, build_seconds: dict[str, float]) -> dict:
+    """What happens once: imports, loading a plan. In milliseconds."""
+    result = {"build s": {name: round(seconds, 1) for name, seconds in build_seconds.items()}}
+    for module in ("helpers.trt", "helpers.runner"):
+        begin = perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+        result[f"start Python and import {module} ms"] = round((perf_counter() - begin) * 1e3, 1)
+    for path in sorted(folder.glob("*.plan")):
+        plan, times = path.read_bytes(), []
+        for _ in range(5):
+            begin = perf_counter()
+            load_engine(plan)
+            times.append((perf_counter() - begin) * 1e3)
+        result[f"load {path.stem} ({len(plan) / 1e6:.1f} MB) ms"] = round(float(np.median(times)), 1)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, nargs="?", default=Path("build/bench"))
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "ResNet-50-float16.onnx").exists():
+        prepare.write_networks(folder)
+    builds, rows = {}, []
+    for name, precision in dict.fromkeys((case.network, case.precision) for case in prepare.cases()):
+        builds[f"{name} {precision}"] = prepare.write_plan(folder, name, precision)
+        engine = load_engine((folder / f"{name}-{precision}.plan").read_bytes())
+        for case in prepare.cases():
+            if (case.network, case.precision) == (name, precision):
+                rows += bench_case(folder, case, engine)
+                print(case, flush=True)
+        del engine
+    torch, about_torch = torch_rows(folder)
+    polygraphy, about_polygraphy = polygraphy_rows(folder)
+    rows += torch + onnxruntime_rows(folder) + polygraphy
+    result = {
+        "date": date.today().isoformat(),
+        "machine": {
+            "gpu": gpus()[0].name,
+            "compute capability": list(gpus()[0].compute_capability),
+            "driver's CUDA": list(driver().cuda_version),
+            "cpu": platform.processor() or platform.machine(),
+        },
+        "versions": {
+            "TensorRT": f"{FLAVOUR} {VERSION}",
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+            "PyTorch": about_torch,
+            "Polygraphy": about_polygraphy or "see rows",
+        },
+        "units": "microseconds; host: NumPy in, NumPy out; gpu: between two events",
+        "python layer": python_layer(folder, builds),
+        "rows": rows,
+    }
+    (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    report.show(result, folder / "bench.png")
+
+
+if __name__ == "__main__":
+    main()

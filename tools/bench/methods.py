@@ -1,0 +1,136 @@
+"""The ways to run an engine that the benchmark compares: each takes an engine and images, and gives calls to time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import pycuda.driver as cuda
+from cuda.bindings import runtime
+from pycuda import gpuarray
+
+from helpers.runner import Runner
+from helpers.tensors import read_specs
+
+from .timing import summary
+
+
+class ByHand:
+    """What chapters 07 and 11 write: everything allocated before, page-locked memory, one stream, or a CUDA graph.
+
+    ``out`` is the page-locked array that every call overwrites.
+    """
+
+    def __init__(self, engine: Any, images: np.ndarray):
+        name_in, name_out = read_specs(engine)
+        self.images = images
+        self.stream = cuda.Stream()
+        self.context = engine.create_execution_context()
+        self.context.set_optimization_profile_async(0, self.stream.handle)
+        self.context.set_input_shape(name_in, images.shape)
+        dtype = read_specs(engine)[name_out].dtype
+        self.staging = cuda.pagelocked_empty(images.shape, images.dtype)
+        self.out = cuda.pagelocked_empty(tuple(self.context.get_tensor_shape(name_out)), dtype)
+        self.device_in, self.device_out = cuda.mem_alloc(images.nbytes), cuda.mem_alloc(self.out.nbytes)
+        self.context.set_tensor_address(name_in, int(self.device_in))
+        self.context.set_tensor_address(name_out, int(self.device_out))
+        self.loop()
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self.handle = runtime.cudaStream_t(self.stream.handle)
+        runtime.cudaStreamBeginCapture(self.handle, mode)
+        self._enqueue()
+        _, graph = runtime.cudaStreamEndCapture(self.handle)
+        _, self.graph = runtime.cudaGraphInstantiate(graph, 0)
+
+    def _enqueue(self):
+        cuda.memcpy_htod_async(self.device_in, self.staging, self.stream)
+        self.context.execute_async_v3(self.stream.handle)
+        cuda.memcpy_dtoh_async(self.out, self.device_out, self.stream)
+
+    def loop(self) -> np.ndarray:
+        np.copyto(self.staging, self.images)
+        self._enqueue()
+        self.stream.synchronize()
+        return self.out
+
+    def replay(self) -> np.ndarray:
+        np.copyto(self.staging, self.images)
+        runtime.cudaGraphLaunch(self.graph, self.handle)
+        runtime.cudaStreamSynchronize(self.handle)
+        return self.out
+
+    def gpu(self):
+        self.context.execute_async_v3(self.stream.handle)
+
+
+def allocate_per_call(engine: Any, images: np.ndarray) -> Callable[[], np.ndarray]:
+    """What most tutorials do in every call: allocate on the GPU, copy pageable memory, free."""
+    name_in, name_out = read_specs(engine)
+    dtype = read_specs(engine)[name_out].dtype
+    context, stream = engine.create_execution_context(), cuda.Stream()
+    context.set_optimization_profile_async(0, stream.handle)
+
+    def call():
+        context.set_input_shape(name_in, images.shape)
+        out = np.empty(tuple(context.get_tensor_shape(name_out)), dtype)
+        device_in, device_out = cuda.mem_alloc(images.nbytes), cuda.mem_alloc(out.nbytes)
+        context.set_tensor_address(name_in, int(device_in))
+        context.set_tensor_address(name_out, int(device_out))
+        cuda.memcpy_htod_async(device_in, images, stream)
+        context.execute_async_v3(stream.handle)
+        cuda.memcpy_dtoh_async(out, device_out, stream)
+        stream.synchronize()
+        return out
+
+    return call
+
+
+def runner_modes(run: Runner, plain: Runner, images: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    """The Runner's modes host to host; ``plain`` is one without CUDA graphs."""
+    (name_in,), (name_out,) = run._inputs, run._outputs
+    mine = run({name_in: images})[name_out]
+    return {
+        "Runner": lambda: run({name_in: images})[name_out],
+        "Runner, views": lambda: run({name_in: images}, views=True)[name_out],
+        "Runner, out": lambda: run({name_in: images}, out={name_out: mine})[name_out],
+        "Runner, no graphs": lambda: plain({name_in: images})[name_out],
+    }
+
+
+def on_the_gpu(run: Runner, images: np.ndarray) -> Callable[[], Any]:
+    """The Runner with input and output in GPU memory, not waited for."""
+    (name_in,), (name_out,) = run._inputs, run._outputs
+    there = gpuarray.to_gpu(images)
+    out = gpuarray.to_gpu(run({name_in: images})[name_out])
+    return lambda: run.submit({name_in: there}, out={name_out: out})
+
+
+def mapped(run: Runner, images: np.ndarray, streams: int, count: int) -> Callable[[], np.ndarray]:
+    """``count`` batches through Runner.map, the last result."""
+
+    def call():
+        for result in run.map(repeat(images, count), streams=streams):
+            last = result
+        return last[run._outputs[0]]
+
+    return call
+
+
+def gpu_time(enqueue: Callable[[], Any], stream: cuda.Stream, rounds: int = 5, count: int = 30) -> dict:
+    """Microseconds between two events on the stream, one run at a time."""
+    begin, end = cuda.Event(), cuda.Event()
+    times = []
+    for _ in range(3):
+        enqueue()
+    for _ in range(rounds):
+        batch = []
+        for _ in range(count):
+            begin.record(stream)
+            enqueue()
+            end.record(stream)
+            end.synchronize()
+            batch.append(begin.time_till(end) * 1000)
+        times.append(np.array(batch))
+    return summary(times)

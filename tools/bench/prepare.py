@@ -1,0 +1,120 @@
+"""What the benchmark needs before it can time anything: weights, ONNX files, inputs with expected logits, and plans.
+
+All of it goes into one folder and is used again the next time. Needs PyTorch, a CPU build is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from helpers.builder import build_plan
+from helpers.onnx_parser import parse_onnx
+from helpers.trt import has
+
+from .networks import NETWORKS, settle
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+SHAPES = {"LeNet": (1, 28, 28), "ResNet-50": (3, 224, 224)}
+BATCHES = {"LeNet": (1, 64, 256), "ResNet-50": (1, 8, 32)}
+PRECISIONS = ("float32", "float16")  # PyTorch's names
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network in a precision, run with one batch size on the images of the file ``data``."""
+
+    network: str
+    precision: str
+    batch: int
+    data: str
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.precision} {self.batch}"
+
+
+def cases() -> list[Case]:
+    return [
+        Case(name, precision, batch, f"{name}-{precision}-{batch}.npz")
+        for name in NETWORKS
+        for precision in PRECISIONS
+        for batch in BATCHES[name]
+    ]
+
+
+def write_networks(folder: Path) -> None:
+    """Weights as .npz, each network as .onnx in each precision, and per case the images and the logits in float32."""
+    torch.manual_seed(0)
+    for name, make in NETWORKS.items():
+        network, images = make(), _images(name)
+        if name == "LeNet":
+            with np.load(DATA / "lenet.npz") as file:
+                weights = [torch.from_numpy(file[key]) for key in file.files]
+            network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
+        settle(network, images[:8])
+        np.savez(folder / f"{name}.npz", **{key: value.numpy() for key, value in network.state_dict().items()})
+        with torch.inference_mode():
+            logits = network(images).numpy()
+        for case in cases():
+            if case.network == name:
+                used = images[: case.batch].numpy().astype(case.precision)
+                np.savez(folder / case.data, images=used, logits=logits[: case.batch])
+        for precision in PRECISIONS:
+            _export(network.to(getattr(torch, precision)), SHAPES[name], folder / f"{name}-{precision}.onnx")
+
+
+def _images(name: str) -> torch.Tensor:
+    count = max(BATCHES[name])
+    if name == "LeNet":
+        with np.load(DATA / "mnist.npz") as file:
+            return torch.from_numpy(file["test_images"][:count, None].astype(np.float32) / 255)
+    return torch.rand(count, *SHAPES[name])
+
+
+def _export(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    import onnx
+
+    dtype = next(network.parameters()).dtype
+    program = torch.onnx.export(
+        network.eval(),
+        (torch.zeros(2, *shape, dtype=dtype),),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        opset_version=17,
+        dynamo=True,
+        verbose=False,
+    )
+    program.model_proto.ir_version = 8
+    onnx.save(program.model_proto, path)
+
+
+def write_plan(folder: Path, name: str, precision: str) -> float:
+    """Builds the plan of a network unless it is there; the seconds that took."""
+    path = folder / f"{name}-{precision}.plan"
+    if path.exists():
+        return 0.0
+    low, best, high = ((batch, *SHAPES[name]) for batch in BATCHES[name])
+    begin = perf_counter()
+    plan = build_plan(
+        parse_onnx(folder / f"{name}-{precision}.onnx"),
+        profiles=[{"images": (low, best, high)}],
+        flags=["FP16"] if precision == "float16" and has("weak_typing") else [],
+        timing_cache=folder / f"{name}-{precision}.timings",
+    )
+    path.write_bytes(plan)
+    return perf_counter() - begin
+
+
+def load_case(folder: Path, case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Images in the case's precision, and the expected logits in float32."""
+    with np.load(folder / case.data) as file:
+        return file["images"], file["logits"]
+
+
+def plain(case: Case) -> dict:
+    return asdict(case)
