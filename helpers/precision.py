@@ -1,0 +1,164 @@
+"""Puts an ONNX model into FP16 or INT8, and asks an engine which types it really uses (chapter 10).
+
+Needs onnx and onnxruntime. What comes out builds on every TensorRT: strongly typed releases need nothing else, 8.6 and
+10 also the permission, ``flags=("FP16",)`` or ``flags=("INT8",)``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .trt import trt
+
+if TYPE_CHECKING:
+    import onnx
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # what gains from INT8; the rest stays in floating point
+
+
+def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
+    """The largest difference, as a part of the reference's largest magnitude. Computed in float64.
+
+    Raises ValueError for different shapes, which NumPy would broadcast in silence, and for a reference of zeros.
+    """
+    result, reference = np.asarray(result, np.float64), np.asarray(reference, np.float64)
+    if result.shape != reference.shape:
+        raise ValueError(f"the result has the shape {result.shape}, the reference {reference.shape}")
+    scale = np.abs(reference).max()
+    if scale == 0:
+        raise ValueError("the reference is all zeros: there is nothing to be relative to")
+    return float(np.abs(result - reference).max() / scale)
+
+
+def to_fp16(model: str | os.PathLike | onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
+    """A copy of the model that computes in FP16. Inputs and outputs stay float32: casts are put behind and before them.
+
+    ``keep`` names nodes that stay in float32, with casts around them: those that overflow, such as a mean of squares.
+    Done by ONNX Runtime's converter. It would clamp weights beyond ±65504 in silence; here they raise ValueError, and
+    so does a name in ``keep`` that no node has.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    model = _copy(model)
+    lost = set(keep) - {node.name for node in model.graph.node}
+    if lost:
+        raise ValueError(f"keep: the model has no node {', '.join(map(repr, sorted(lost)))}")
+    kept = {name for node in model.graph.node if node.name in keep for name in node.input}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in kept:
+            largest = np.abs(onnx.numpy_helper.to_array(tensor)).max(initial=0)
+            if not largest <= np.finfo(np.float16).max:
+                raise ValueError(f"weight {tensor.name!r} goes up to {largest:g}, FP16 to 65504: name its node in keep")
+    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=list(keep)))
+    half.topological_sort()  # the converter appends its casts at the end, where onnx.checker refuses them
+    onnx.checker.check_model(half.model)
+    return half.model
+
+
+def quantize(
+    model: str | os.PathLike | onnx.ModelProto, batches: Iterable[Mapping[str, np.ndarray]]
+) -> onnx.ModelProto:
+    """A copy of the model with Q/DQ nodes before the inputs and weights of convolutions and matrix products.
+
+    ``batches`` are calibration inputs by name, pre-processed exactly as in use: the largest magnitude that a tensor
+    has in them becomes 127. Symmetric, one scale per activation, one per output channel of a weight; biases stay in
+    floating point. So TensorRT wants it, 8.6 included. Done by ONNX Runtime; raises ValueError without batches.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("there are no calibration batches; some hundred typical inputs are enough")
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.batches = itertools.chain([first], batches)
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, done = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
+        quant_pre_process(_copy(model), prepared, skip_optimization=True, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            done,
+            Reader(),
+            op_types_to_quantize=list(WEIGHTED),
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                "ActivationSymmetric": True,  # zero point 0: TensorRT has no other
+                "AddQDQPairToWeight": True,  # weights stay float32 in the file: 8.6 wants to quantize them itself
+                "QuantizeBias": False,  # 8.6 knows no int32 bias
+                "OpTypesToExcludeOutputQuantization": list(WEIGHTED),  # TensorRT looks at inputs
+            },
+        )
+        return onnx.load(done)
+
+
+class LayerTypes(NamedTuple):
+    """A layer of an engine: its ``name``, ``kind``, the types that it reads and writes, and its ``tactic`` (kernel)."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tactic: str
+
+
+def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
+    """What the engine inspector says of each layer. Raises ValueError for an engine that was not built for it."""
+    return parse_layer_types(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def parse_layer_types(information: str) -> list[LayerTypes]:
+    """Reads the JSON of ``get_engine_information``, whose words for types differ between releases."""
+    layers = json.loads(information)["Layers"]
+    if any(isinstance(layer, str) for layer in layers):
+        raise ValueError("only names of layers are in it: set config.profiling_verbosity to DETAILED before the build")
+    return [
+        LayerTypes(
+            layer.get("Name", ""),
+            layer.get("LayerType", ""),
+            tuple(_type_name(tensor) for tensor in layer.get("Inputs", [])),
+            tuple(_type_name(tensor) for tensor in layer.get("Outputs", [])),
+            layer.get("TacticName", ""),
+        )
+        for layer in layers
+    ]
+
+
+_SAME = {"FLOAT": "FP32", "HALF": "FP16", "BFLOAT16": "BF16"}
+
+
+def _type_name(tensor: Mapping[str, str]) -> str:
+    """ "FP16" of {"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}."""
+    text = " ".join(str(value) for key, value in tensor.items() if key.startswith(("Format", "Data")))
+    found = re.search(r"\b(FP32|FP16|BF16|FP8|FP4|INT8|INT4|INT32|INT64|FLOAT|HALF|BFLOAT16|BOOL)\b", text, re.I)
+    return _SAME.get(found.group().upper(), found.group().upper()) if found else "?"
+
+
+def _copy(model: str | os.PathLike | onnx.ModelProto) -> onnx.ModelProto:
+    import onnx
+
+    if isinstance(model, (str, os.PathLike)):
+        return onnx.load(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy

@@ -1,0 +1,199 @@
+"""Models in FP16 and INT8: what the converters make, that it builds, and what is refused."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers.builder import build_plan
+from helpers.onnx_parser import parse_onnx
+from helpers.precision import layer_types, parse_layer_types, quantize, relative_error, to_fp16
+from helpers.recordings import ROOT
+from helpers.tables import read_layers
+from helpers.trt import has
+
+LENET = ROOT / "data" / "lenet.onnx"
+PROFILE = {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (8, 1, 28, 28))}
+needs_build = pytest.mark.skipif(not has("ahead_of_time"), reason="needs a TensorRT that builds without a GPU")
+
+
+@pytest.fixture(scope="module")
+def images():
+    with np.load(ROOT / "data" / "mnist.npz") as mnist:
+        return np.ascontiguousarray(mnist["train_images"][:64, None].astype(np.float32) / 255)
+
+
+@pytest.fixture(scope="module")
+def int8(images):
+    return quantize(LENET, [{"image": images[:32]}, {"image": images[32:]}])
+
+
+def run(model, images):
+    model = model if isinstance(model, onnx.ModelProto) else onnx.load(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": images})[0]
+
+
+class TestRelativeError:
+    def test_is_the_largest_difference_over_the_largest_magnitude(self):
+        assert relative_error(np.array([1.0, -3.5]), np.array([1.0, -4.0])) == 0.125
+
+    def test_computes_in_float64(self):
+        assert relative_error(np.float16([60000.0]), np.float16([-60000.0])) == 2  # 120000 overflows in float16
+
+    @pytest.mark.parametrize(("a", "b"), [((2, 3), (3,)), ((1, 10), (10,))])
+    def test_refuses_to_broadcast(self, a, b):
+        with pytest.raises(ValueError, match="shape"):
+            relative_error(np.ones(a), np.ones(b))
+
+    def test_refuses_zeros(self):
+        with pytest.raises(ValueError, match="zeros"):
+            relative_error(np.ones(3), np.zeros(3))
+
+    def test_nan_is_not_a_small_error(self):
+        assert not relative_error(np.array([np.nan]), np.ones(1)) < 1
+
+
+class TestToFp16:
+    def test_half_inside_and_float_outside(self, images):
+        half = to_fp16(LENET)
+        weights = {t.data_type for t in half.graph.initializer if t.data_type != TensorProto.INT64}
+        assert weights == {TensorProto.FLOAT16}
+        ends = [*half.graph.input, *half.graph.output]
+        assert {value.type.tensor_type.elem_type for value in ends} == {TensorProto.FLOAT}
+        assert 1e-6 < relative_error(run(half, images), run(LENET, images)) < 5e-3
+
+    def test_the_model_given_stays_as_it_is(self):
+        model = onnx.load(LENET)
+        before = model.SerializeToString(deterministic=True)
+        to_fp16(model)
+        assert model.SerializeToString(deterministic=True) == before
+
+    def test_named_nodes_stay_in_float32(self, images):
+        half = to_fp16(LENET, keep=["node_linear"])
+        types = {t.name: t.data_type for t in half.graph.initializer}
+        assert types["fc1.weight"] == TensorProto.FLOAT
+        assert types["fc2.weight"] == TensorProto.FLOAT16
+        assert relative_error(run(half, images), run(LENET, images)) < 5e-3
+
+    def test_a_node_that_is_not_there(self):
+        with pytest.raises(ValueError, match="no node 'fc9'"):
+            to_fp16(LENET, keep=["fc9"])
+
+    @pytest.mark.parametrize("value", [70000.0, -np.inf, np.nan])
+    def test_weights_that_fp16_cannot_hold(self, value):
+        model = onnx.load(LENET)
+        (bias,) = (t for t in model.graph.initializer if t.name == "fc3.bias")
+        bias.CopyFrom(numpy_helper.from_array(np.full(10, value, np.float32), "fc3.bias"))
+        with pytest.raises(ValueError, match=r"fc3\.bias"):
+            to_fp16(model)
+        (node,) = (n.name for n in model.graph.node if "fc3.bias" in n.input)
+        to_fp16(model, keep=[node])
+
+    @needs_build
+    def test_builds_as_half_without_any_flag(self):
+        network = parse_onnx(to_fp16(LENET).SerializeToString())
+        types = [layer.outputs[0].dtype for layer in read_layers(network)]
+        assert types.count("FLOAT") == 1, "only the cast before the output"
+        single = build_plan(parse_onnx(LENET), profiles=[PROFILE], targets=["SM86"])
+        assert len(build_plan(network, profiles=[PROFILE], targets=["SM86"])) < len(single)
+
+
+class TestQuantize:
+    def test_scales_are_the_largest_magnitudes_over_127(self, int8, images):
+        values = {t.name: numpy_helper.to_array(t) for t in int8.graph.initializer}
+        assert values["image_scale"] == np.float32(images.max() / 127)
+        by_hand = np.abs(values["conv2.weight"]).max(axis=(1, 2, 3)) / 127
+        np.testing.assert_allclose(values["conv2.weight_scale"], by_hand, rtol=1e-6)
+
+    def test_follows_the_rules_of_8_6(self, int8):
+        values = {t.name: numpy_helper.to_array(t) for t in int8.graph.initializer}
+        nodes = [node for node in int8.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+        assert len(nodes) == 20
+        for node in nodes:
+            assert values[node.input[1]].dtype == np.float32
+            assert values[node.input[2]].dtype == np.int8
+            assert not values[node.input[2]].any(), "symmetric"
+        assert all(values[f"{layer}.bias"].dtype == np.float32 for layer in ("conv1", "conv2", "fc1", "fc2", "fc3"))
+        assert "logits" in {name for node in int8.graph.node if node.op_type == "Gemm" for name in node.output}
+
+    def test_answers_change_a_little(self, int8, images):
+        assert 1e-4 < relative_error(run(int8, images), run(LENET, images)) < 0.05
+
+    def test_an_iterator_is_used_to_its_end(self, images):
+        bright = [{"image": images[:8]}, {"image": images[:8] * 4}]
+        values = {t.name: numpy_helper.to_array(t) for t in quantize(LENET, iter(bright)).graph.initializer}
+        assert values["image_scale"] == np.float32(images[:8].max() * 4 / 127)
+
+    def test_without_batches(self):
+        with pytest.raises(ValueError, match="no calibration batches"):
+            quantize(LENET, [])
+
+    def test_warns_of_nothing(self, images, caplog):
+        quantize(LENET, [{"image": images[:8]}])
+        assert not caplog.records
+
+    @needs_build
+    def test_builds(self, int8):
+        assert build_plan(parse_onnx(int8.SerializeToString()), profiles=[PROFILE], targets=["SM86"])
+
+
+def test_a_matrix_product_of_onnx(images):
+    """MatMul keeps its weights as (in, out): scales go along the last axis."""
+    weight = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["image", "weight"], ["y"], "product")],
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("n", 4))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 3))],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    done = quantize(model, [{"image": np.ones((2, 4), np.float32)}])
+    values = {t.name: numpy_helper.to_array(t) for t in done.graph.initializer}
+    assert values["weight_scale"].shape in ((3,), ())
+    assert not values["weight_zero_point"].any()
+
+
+LAYERS = {
+    "Layers": [
+        {
+            "Name": "conv1 + relu1",
+            "LayerType": "CaskConvolution",
+            "Inputs": [{"Name": "image", "Format/Datatype": "Row major linear FP32"}],
+            "Outputs": [{"Name": "a", "Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}],
+            "TacticName": "sm80_xmma_fprop",
+        },
+        {"Name": "pool", "Inputs": [{"Format/Datatype": "Half"}], "Outputs": [{"Format": "a", "Datatype": "Int8"}]},
+        {"Name": "odd", "Inputs": [], "Outputs": [{"Format/Datatype": "N/A due to dynamic shapes"}]},
+    ],
+    "Bindings": ["image"],
+}
+
+
+def test_the_words_of_several_releases():
+    first, second, third = parse_layer_types(json.dumps(LAYERS))
+    assert first == ("conv1 + relu1", "CaskConvolution", ("FP32",), ("FP16",), "sm80_xmma_fprop")
+    assert (second.inputs, second.outputs) == (("FP16",), ("INT8",))
+    assert third.outputs == ("?",)
+
+
+def test_an_engine_that_was_built_without_details():
+    with pytest.raises(ValueError, match="profiling_verbosity"):
+        parse_layer_types('{"Layers": ["conv1 + relu1"], "Bindings": []}')
+
+
+@pytest.mark.skipif(not has("gpu", "weak_typing"), reason="needs a GPU and a TensorRT with weak typing")
+def test_layers_of_an_engine():
+    from helpers.builder import BuildOptions, create_config
+    from helpers.engine import load_engine
+    from helpers.trt import trt
+
+    network = parse_onnx(LENET)
+    config = create_config(network.builder, network, BuildOptions(profiles=[PROFILE]))
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    engine = load_engine(bytes(network.builder.build_serialized_network(network, config)), trusted=True)
+    assert "FP32" in {name for layer in layer_types(engine) for name in layer.inputs}
