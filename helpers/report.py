@@ -114,7 +114,7 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -132,27 +132,27 @@ class Report:
 
         console = console or Console(highlight=False)
         style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
-        console.print(Text.assemble((self.verdict, style), f": {self.summary}"), soft_wrap=True)
+        console.print(Text.assemble((self.verdict, style), f": {_plain(self.summary)}"), soft_wrap=True)
         for title, columns, rows in self._tables():
             table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
             for row in rows:
-                table.add_row(*(Text(cell) for cell in row))
+                table.add_row(*(Text(_plain(cell)) for cell in row))
             console.print()
             console.print(table)
         for problem in self.problems:
             where = f"{problem.where}: " if problem.where else ""
             console.print()
-            console.print(Text.assemble((problem.severity, "bold"), f": {where}{problem.what}"), soft_wrap=True)
+            console.print(Text.assemble((problem.severity, "bold"), _plain(f": {where}{problem.what}")), soft_wrap=True)
             if problem.todo:
-                console.print(Text(f"  → {problem.todo}"), soft_wrap=True)
+                console.print(Text(_plain(f"  → {problem.todo}")), soft_wrap=True)
 
     def to_html(self) -> str:
         """The report as a fragment of HTML that fits any theme of JupyterLab."""
-        parts = [f"<p><strong>{html.escape(self.verdict)}</strong>: {html.escape(self.summary)}</p>"]
+        parts = [f"<p><strong>{_escape(self.verdict)}</strong>: {_escape(self.summary)}</p>"]
         for title, columns, rows in self._tables():
-            head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
-            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-            caption = f"<caption>{html.escape(title)}</caption>"
+            head = "".join(f'<th scope="col">{_escape(column)}</th>' for column in columns)
+            body = "".join("<tr>" + "".join(f"<td>{_escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+            caption = f"<caption>{_escape(title)}</caption>"
             parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         if self.problems:
             parts.append("<ul>" + "".join(map(_problem_html, self.problems)) + "</ul>")
@@ -197,6 +197,15 @@ class Report:
             yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows
 
 
+def _plain(text: str) -> str:
+    """Text that is safe to print: names in a model may hold escape sequences of terminals, or half characters."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _escape(text: str) -> str:
+    return html.escape(_plain(text))
+
+
 def _shape(shape: list[int | str] | None) -> str:
     return "of unknown rank" if shape is None else "(" + ", ".join(map(str, shape)) + ")"
 
@@ -213,6 +222,6 @@ def _weights_line(weights: dict[str, int]) -> str:
 
 
 def _problem_html(problem: Problem) -> str:
-    where = f"<code>{html.escape(problem.where)}</code>: " if problem.where else ""
-    todo = f"<br>→ {html.escape(problem.todo)}" if problem.todo else ""
-    return f"<li><strong>{html.escape(problem.severity)}</strong>: {where}{html.escape(problem.what)}{todo}</li>"
+    where = f"<code>{_escape(problem.where)}</code>: " if problem.where else ""
+    todo = f"<br>→ {_escape(problem.todo)}" if problem.todo else ""
+    return f"<li><strong>{_escape(problem.severity)}</strong>: {where}{_escape(problem.what)}{todo}</li>"

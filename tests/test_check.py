@@ -1,0 +1,548 @@
+"""helpers/check.py: every model gets the right verdict, and no model harms the process that asks."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.backend.test.data as onnx_data
+import pytest
+import small_models as small
+
+from helpers.advice import propose_profile
+from helpers.builder import build_plan
+from helpers.check import check, check_worker
+from helpers.onnx_parser import parse_onnx
+from helpers.report import EXIT_CODES, Report
+from helpers.trt import FLAVOUR, VERSION, has
+
+REPOSITORY = Path(__file__).parents[1]
+LENET = REPOSITORY / "data" / "lenet.onnx"
+LIGHT = Path(next(iter(onnx_data.__path__))) / "light"
+
+pytestmark = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
+rtx_17 = pytest.mark.skipif(
+    (FLAVOUR, VERSION.split(".")[:2]) != ("tensorrt_rtx", ["1", "7"]), reason="measured with TensorRT for RTX 1.7"
+)
+
+
+@pytest.fixture(scope="module")
+def worker():
+    with check_worker() as worker:
+        yield worker
+
+
+def verdicts(report: Report) -> dict[str, str]:
+    return {operator.type: operator.verdict for operator in report.operators}
+
+
+def problem(report: Report, words: str):
+    found = [p for p in report.problems if words in f"{p.where}: {p.what}"]
+    assert found, f"no problem with {words!r} among {report.problems}"
+    assert found[0].todo
+    return found[0]
+
+
+def command(*arguments, cwd=REPOSITORY) -> subprocess.CompletedProcess:
+    call = [sys.executable, "-m", "helpers", "check", *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+# Good models
+
+
+def test_lenet_converts(worker):
+    report = check(LENET, build=True, worker=worker)
+    assert (report.verdict, report.exit_code, report.convertible) == ("convertible", 0, True)
+    assert set(verdicts(report).values()) == {"builds"}
+    assert {(o.type, o.opset, o.count) for o in report.operators} >= {("Conv", 11, 2), ("Gemm", 13, 3)}
+    assert report.ir_version == 8
+    assert report.opsets == {"": 17}
+    assert (report.inputs[0].name, report.inputs[0].type) == ("image", "FLOAT")
+    assert report.inputs[0].shape == ["batch", 1, 28, 28]
+    assert report.outputs[0].shape == ["batch", 10]
+    assert report.layers > 10
+    assert report.built
+    assert report.plan_bytes > 100_000
+    assert not [p for p in report.problems if p.severity != "note"]
+    assert "parses and builds" in report.summary
+
+
+def test_the_proposed_profile_builds(worker):
+    report = check(LENET, worker=worker)
+    assert report.profile == {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (32, 1, 28, 28))}
+    assert set(verdicts(report).values()) == {"parsed"}
+    assert report.built is None
+    assert build_plan(parse_onnx(LENET), profiles=[report.profile])
+    assert check(small.network(), build=True, worker=worker).built
+
+
+def test_profile_proposals():
+    shapes = {"tokens": ["batch", "sequence"], "mask": ["batch", "sequence"], "n": [3], "scalar": [], "any": None}
+    profile = propose_profile(shapes)
+    assert profile == {"tokens": ((1, 1), (8, 128), (32, 512)), "mask": ((1, 1), (8, 128), (32, 512))}
+    assert propose_profile({"x": ["?", 3, "?", "?"]})["x"][1] == (8, 3, 224, 224)
+    for low, best, high in propose_profile({"x": ["a", "b", "?", 7, "time"]}).values():
+        assert all(a <= b <= c for a, b, c in zip(low, best, high, strict=True))
+
+
+@pytest.mark.parametrize("path", sorted(LIGHT.glob("*.onnx")), ids=lambda path: path.stem)
+def test_light_models_of_onnx(path, worker):
+    build = "densenet" not in path.stem and "inception_v2" not in path.stem  # those two take long to build
+    report = check(path, build=build, worker=worker)
+    model = onnx.load(path)
+    assert report.verdict == "convertible", report.summary
+    assert report.built is (True if build else None)
+    assert set(verdicts(report).values()) == {"builds" if build else "parsed"}
+    assert sum(operator.count for operator in report.operators) == len(model.graph.node)
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    assert [t.name for t in report.inputs] == [v.name for v in model.graph.input if v.name not in initialized]
+    assert not [p for p in report.problems if p.severity == "error"]
+
+
+def test_models_in_memory(worker):
+    for model in (LENET.read_bytes(), bytearray(LENET.read_bytes()), onnx.load(LENET)):
+        report = check(model, worker=worker)
+        assert report.verdict == "convertible"
+        assert report.model == "the model in memory"
+    with pytest.raises(TypeError, match="give a path, bytes or an onnx.ModelProto"):
+        check(7)
+
+
+def test_a_small_model_takes_at_most_three_seconds():
+    command("--build", LENET)  # the libraries come from the disk once
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert command("--build", LENET).returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) <= 3
+
+
+# Models that TensorRT will not take
+
+
+@rtx_17
+def test_killers_of_the_builder(worker):
+    for operator in ("Div", "Mod"):
+        report = check(small.division_by_zero(operator), build=True, worker=worker)
+        assert (report.verdict, report.exit_code) == ("not convertible", 1)
+        assert "Div or Mod" in problem(report, "crashes TensorRT (SIGFPE) while building").todo
+        assert verdicts(report) == {operator: "crashes TensorRT", "Cast": "builds", "Add": "builds"}
+    assert check(LENET, worker=worker).convertible
+
+
+def test_division_by_zero_is_found_without_building(worker):
+    for operator in ("Div", "Mod"):
+        report = check(small.division_by_zero(operator), worker=worker)
+        assert report.exit_code == 1
+        assert f"{operator}, node 0" in problem(report, "divides an integer by a constant that is zero").where
+    inputs = [small.value("n", small.INT64, [1])]
+    nodes = [small.node("Div", ["n", "zero"], ["y"])]
+    model = small.model(nodes, inputs, [small.value("y", small.INT64, [1])], [small.constant("zero", [0])])
+    assert problem(check(model, worker=worker), "divides an integer").severity == "warning"
+
+
+@rtx_17
+def test_killer_of_the_parser(worker):
+    starts = worker.starts
+    report = check(small.node_without_outputs(), worker=worker)
+    assert (report.verdict, report.exit_code) == ("not convertible", 1)
+    problem(report, "Foo, node 0: this node has no output")
+    problem(report, "crashes TensorRT (SIGSEGV) while parsing")
+    assert verdicts(report) == {"Foo": "crashes TensorRT", "Relu": "parsed"}
+    assert check(LENET, worker=worker).convertible
+    assert worker.starts >= starts + 2  # it was tried once more
+
+
+def test_node_without_outputs_that_onnx_knows(worker):
+    report = check(small.node_without_outputs("Relu", ""), worker=worker)
+    assert (report.verdict, report.exit_code) == ("not a usable model", 2)
+    problem(report, "output size 0 not in range")
+
+
+def test_unsupported_operator(worker):
+    report = check(small.determinant(), build=True, worker=worker)
+    assert report.exit_code == 1
+    assert verdicts(report) == {"Det": "not supported"}
+    assert "onnx-graphsurgeon" in problem(report, "Det").todo
+
+
+@pytest.mark.parametrize("domain", ["", "ours"])
+def test_unknown_operator_is_tensorrts_to_refuse(worker, domain):
+    report = check(small.unknown_operator(domain), worker=worker)
+    assert report.exit_code == 1
+    assert verdicts(report) == {"Foo": "not supported", "Relu": "parsed" if FLAVOUR == "tensorrt_rtx" else "not tried"}
+    assert "plugin" in problem(report, "Foo").todo
+
+
+def test_input_that_must_be_constant(worker):
+    report = check(small.dynamic_axes(), worker=worker)
+    assert report.exit_code == 1
+    assert verdicts(report) == {"ReduceSum": "needs a constant input"}
+    assert "fold constants" in problem(report, "ReduceSum").todo
+
+
+@rtx_17
+def test_parses_but_does_not_build(worker):
+    assert check(small.non_max_suppression(), worker=worker).convertible  # as far as the parser can tell
+    report = check(small.non_max_suppression(), build=True, worker=worker)
+    assert report.exit_code == 1
+    assert report.built is False
+    assert verdicts(report) == {"NonMaxSuppression": "parses, does not build"}
+    assert "no kernel" in problem(report, "no runners that implement it").todo
+
+
+def test_shape_input_is_not_built_by_guessing(worker):
+    report = check(small.dynamic_reshape(), build=True, worker=worker)
+    assert report.convertible
+    assert report.built is None
+    assert "set_shape_input" in problem(report, "shape: was not built").todo
+
+
+@rtx_17
+def test_types_that_tensorrt_lacks(worker):
+    report = check(small.strings(), worker=worker)
+    assert report.exit_code == 1
+    assert "strings" in problem(report, "convertDtype").todo
+    report = check(small.mixed_types(), worker=worker)
+    assert report.exit_code == 1
+    assert "Cast" in problem(report, "Add").todo
+
+
+def test_types_that_change(worker):
+    report = check(small.double_precision(), worker=worker)
+    assert report.convertible
+    assert problem(report, "DOUBLE").where == "x, y"
+    assert problem(report, "DOUBLE").severity == "warning"
+
+
+def test_int64_is_named_where_it_is_narrowed():
+    from helpers.findings import judge_facts
+    from helpers.model_facts import facts
+
+    model = REPOSITORY / "data" / "lenet.onnx"
+    found = facts(str(model))
+    assert found["int64"]
+    for narrow in (True, False):
+        report = Report("lenet")
+        assert judge_facts(report, found, narrow_int64=narrow)
+        assert any("INT64 silently becomes INT32" in p.what for p in report.problems) is narrow
+
+
+def test_empty_graph(worker):
+    report = check(small.model([], outputs=[]), worker=worker)
+    assert report.exit_code == 1
+    problem(report, "the graph is empty")
+    problem(report, "the graph has no output")
+
+
+def test_newer_than_onnx(worker):
+    report = check(small.relu(ir=99), worker=worker)
+    assert problem(report, "ir_version 99").severity == "warning"
+    assert report.layers == 1
+
+
+def test_suspicious_weights(worker):
+    values = [np.nan, np.inf, 70_000, 1e-6]
+    report = check(small.weights(values), worker=worker)
+    counts = {name: report.weights[name] for name in ("values", "nan", "inf", "fp16_overflow", "fp16_subnormal")}
+    assert counts == {"values": 4, "nan": 1, "inf": 1, "fp16_overflow": 1, "fp16_subnormal": 1}
+    for words in ("1 NaN", "1 infinite", "beyond 65504", "below 2**-14"):
+        assert problem(report, words).where == "w"
+    fine = check(small.weights([0.0, 1.0, -65504, 2.0**-14]), worker=worker)
+    assert not fine.problems
+    half = small.weights([1, 2, 3, 6e-8], np.float16)  # a subnormal, but it was FP16 all along
+    assert "fp16_subnormal" not in {k for k, v in check(half, worker=worker).weights.items() if v}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int8", "uint8", "int32", "bool", "bfloat16", "float8_e4m3fn"])
+def test_weights_of_every_type_are_counted(worker, dtype):
+    import ml_dtypes
+
+    kind = getattr(ml_dtypes, dtype, None) or np.dtype(dtype)
+    report = check(small.weights([0, 1, 1, 0], kind), worker=worker)
+    assert report.weights["values"] == 4
+    assert report.weights["nan"] == 0
+
+
+# External data
+
+
+def test_external_data(worker, tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(small.external("weights.bin"), path)
+    report = check(path, worker=worker)
+    assert (report.exit_code, report.external) == (2, [{"name": "weights.bin", "bytes": 0, "found": False}])
+    assert "external_data=False" in problem(report, "external data is missing: tensor 'w' is in 'weights.bin'").todo
+    np.array([np.nan] + [1] * 15, np.float32).tofile(tmp_path / "weights.bin")
+    report = check(path, build=True, worker=worker)
+    assert (report.exit_code, report.external) == (0, [{"name": "weights.bin", "bytes": 64, "found": True}])
+    assert report.weights["nan"] == 1
+    onnx.save(small.external("weights.bin", length=128), path)
+    problem(check(path, worker=worker), "cut short")
+
+
+def test_external_data_outside_the_folder_is_refused(worker, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    np.ones(16, np.float32).tofile(tmp_path / "weights.bin")
+    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
+    for location in ("../weights.bin", str(tmp_path / "weights.bin"), "link.bin", "a/../../weights.bin"):
+        (folder / "model.onnx").write_bytes(small.external(location).SerializeToString())
+        report = check(folder / "model.onnx", worker=worker)
+        assert report.exit_code == 2
+        problem(report, "outside the model's folder")
+        assert report.weights["values"] == 0  # it was not read
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_external_data_is_in_memory_at_most_once(tmp_path):
+    rows, columns = 16_384, 8_192
+    size = rows * columns * 4
+    assert size >= 500 << 20
+    if shutil.disk_usage(tmp_path).free < 3 * size:
+        pytest.skip("needs 1.5 GB on the disk")
+    piece = np.random.default_rng(0).normal(size=columns * 256).astype(np.float32)
+    piece[7] = np.inf
+    with open(tmp_path / "weights.bin", "wb") as file:
+        for _ in range(rows // 256):
+            piece.tofile(file)
+    try:
+        onnx.save(small.external("weights.bin", (rows, columns)), tmp_path / "model.onnx")
+        with check_worker() as worker:
+            worker.call("helpers.trial:warm_up")
+            before = _most_memory(worker.pid)
+            facts = worker.call("helpers.model_facts:facts", str(tmp_path / "model.onnx"))
+            looked = _most_memory(worker.pid) - before
+            report = check(tmp_path / "model.onnx", worker=worker)
+            checked = _most_memory(worker.pid) - before
+    finally:
+        (tmp_path / "weights.bin").unlink()
+    print(f"looking: {looked >> 20} MiB, parsing: {checked >> 20} MiB, of {size >> 20} MiB")
+    assert facts["weights"]["values"] == rows * columns
+    assert report.convertible, report.summary
+    assert report.weights["inf"] == rows // 256
+    assert looked < 100 << 20
+    assert checked < 1.3 * size
+
+
+def _most_memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+# Limits
+
+
+def test_a_check_stops_at_the_time_limit():
+    start = time.monotonic()
+    report = check(LENET, build=True, timeout=0.0001)
+    assert time.monotonic() - start < 20
+    assert report.verdict != "convertible"
+    assert "time limit" in report.summary
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see memory")
+def test_a_model_that_eats_memory_is_stopped():
+    """16 GiB of constants from a model of 200 bytes, folded while it is parsed or built."""
+    constants = [small.constant("shape", [1 << 12, 1 << 20])]
+    nodes = [
+        small.node("ConstantOfShape", ["shape"], ["big"], value=small.constant("v", [1.5], np.float32)),
+        small.node("Relu", ["big"], ["bigger"]),
+        small.node("ReduceSum", ["bigger"], ["s"], keepdims=0),
+        small.node("Add", ["x", "s"], ["y"]),
+    ]
+    start = time.monotonic()
+    report = check(small.model(nodes, constants=constants), build=True, timeout=30, memory=1 << 30)
+    assert time.monotonic() - start < 120
+    assert report.verdict in EXIT_CODES
+    assert report.summary
+
+
+# What is no model
+
+
+NOT_MODELS = {
+    "empty.onnx": (b"", "is empty"),
+    "text.onnx": (b"hello, I am a model\n" * 40, "is a text file"),
+    "page.onnx": (b"\n<!DOCTYPE html><html>404</html>", "is HTML"),
+    "lfs.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "git lfs pull"),
+    "zip.onnx": (b"PK\x03\x04" + b"\0" * 60, "PyTorch"),
+    "pickle.onnx": (b"\x80\x02}q\0.", "PyTorch"),
+    "plan.onnx": (b"vtrt" + b"\1" * 60, "plan"),
+    "plan8.onnx": (b"ftrt" + b"\1" * 60, "plan"),
+    "gzip.onnx": (gzip.compress(b"x"), "gzip"),
+    "zeros.onnx": (bytes(1000), "only zeros"),
+    "weights.onnx": ((40).to_bytes(8, "little") + b'{"w":{}}' + b" " * 60, "safetensors"),
+    "lite.onnx": (b"\x1c\0\0\0TFL3" + b"\0" * 20, "TensorFlow Lite"),
+    "noise.onnx": (bytes(np.random.default_rng(0).integers(0, 256, 2000, np.uint8)), "is not an ONNX model"),
+    "version.onnx": (b"\x08\x08", "is not an ONNX model"),
+    "tensor.onnx": (small.constant("x", [1, 2]).SerializeToString(), "is not an ONNX model"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_MODELS)
+def test_no_model(name, worker, tmp_path):
+    content, words = NOT_MODELS[name]
+    (tmp_path / name).write_bytes(content)
+    for source in (tmp_path / name, content):
+        report = check(source, worker=worker)
+        assert (report.verdict, report.exit_code) == ("not a usable model", 2)
+        assert words in report.summary
+        assert "\n" not in report.summary
+
+
+def test_cut_short(worker):
+    content = LENET.read_bytes()
+    for length in (10, 1000, len(content) // 2, len(content) - 1):
+        report = check(content[:length], worker=worker)
+        assert report.exit_code == 2, report.summary
+        assert report.summary
+
+
+def test_no_file(worker, tmp_path):
+    assert "there is no file" in check(tmp_path / "nothing.onnx", worker=worker).summary
+    assert "is a folder" in check(tmp_path, worker=worker).summary
+    assert check("null\0byte.onnx", worker=worker).exit_code == 2
+    assert check("x" * 5000, worker=worker).exit_code == 2
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.onnx")
+        assert "is not a file" in check(tmp_path / "pipe.onnx", worker=worker).summary
+    (tmp_path / "secret.onnx").write_bytes(LENET.read_bytes())
+    (tmp_path / "secret.onnx").chmod(0)
+    if not os.access(tmp_path / "secret.onnx", os.R_OK):
+        assert "cannot be read (Permission denied)" in check(tmp_path / "secret.onnx", worker=worker).summary
+
+
+# What the report says, and what is left behind
+
+
+SCHEMA = {
+    "model": str, "verdict": str, "summary": str, "tensorrt": str, "ir_version": int | None, "producer": str,
+    "opsets": dict, "inputs": list, "outputs": list, "profile": dict, "operators": list, "problems": list,
+    "weights": dict, "external": list, "layers": int | None, "built": bool | None, "plan_bytes": int | None,
+    "seconds": float, "exit_code": int,
+}  # fmt: skip
+SCHEMA_OF = {
+    "inputs": {"name": str, "type": str, "shape": list | None},
+    "outputs": {"name": str, "type": str, "shape": list | None},
+    "operators": {"domain": str, "type": str, "opset": int, "count": int, "verdict": str, "reason": str,
+                  "elsewhere": dict},
+    "problems": {"severity": str, "what": str, "todo": str, "where": str},
+    "external": {"name": str, "bytes": int, "found": bool},
+}  # fmt: skip
+OPERATOR_VERDICTS = {
+    "builds", "parsed", "parses, does not build", "needs a constant input", "not supported", "crashes TensorRT",
+    "not tried",
+}  # fmt: skip
+
+
+def assert_schema(report: Report) -> None:
+    data = json.loads(report.to_json())
+    assert data.keys() == SCHEMA.keys()
+    for key, kind in SCHEMA.items():
+        assert isinstance(data[key], kind), key
+    for key, columns in SCHEMA_OF.items():
+        for row in data[key]:
+            assert row.keys() == columns.keys()
+            for name, kind in columns.items():
+                assert isinstance(row[name], kind), (key, name)
+    assert EXIT_CODES[data["verdict"]] == data["exit_code"]
+    assert {operator["verdict"] for operator in data["operators"]} <= OPERATOR_VERDICTS
+    assert {p["severity"] for p in data["problems"]} <= {"error", "warning", "note"}
+    assert data["verdict"] != "convertible" or "error" not in {p["severity"] for p in data["problems"]}
+    assert data["summary"]
+
+
+def test_schema_of_reports(worker, tmp_path):
+    good = [LENET, small.network(), small.weights([np.nan] * 4), small.dynamic_reshape()]
+    bad = [small.determinant(), small.dynamic_axes(), small.model([], outputs=[]), b"", "no file", small.strings()]
+    for model in [*good, *bad]:
+        report = check(model, build=True, worker=worker)
+        assert_schema(report)
+        assert report.verdict in str(report)
+        assert report.verdict in report.to_html()
+        assert report._repr_html_() == report.to_html()
+
+
+def test_hostile_names_reach_neither_terminal_nor_page(worker):
+    name = "<script>alert(1)</script>\x1b[2J[red]"
+    model = small.model([small.node("Foo", ["x"], ["y"], name, domain="ours")], domains=[small.OURS])
+    model.graph.input[0].name = model.graph.node[0].input[0] = name
+    model.producer_name = name
+    report = check(model, worker=worker)
+    assert "<script>" not in report.to_html()
+    for text in (str(report), report.to_html()):
+        assert "\x1b" not in text
+    assert "[red]" in str(report)
+    assert report.inputs[0].name == name
+
+
+def test_command(tmp_path):
+    model = tmp_path / "det.onnx"
+    onnx.save(small.determinant(), model)
+    page = tmp_path / "page.html"
+    done = command(model, "--html", page)
+    assert done.returncode == 1
+    assert "not supported" in done.stdout
+    assert "not convertible" in page.read_text()
+    done = command("--json", LENET)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["verdict"] == "convertible"
+    done = command("nothing.onnx")
+    assert done.returncode == 2
+    assert done.stdout == "not a usable model: there is no file nothing.onnx\n"
+    assert done.stderr == ""
+    assert command("--timeout", "no", LENET).returncode == 2
+
+
+def test_the_command_imports_neither_onnx_nor_tensorrt():
+    code = (
+        "import sys; from helpers.__main__ import main; main(['check', 'data/lenet.onnx', '--json']);"
+        f"print({{'onnx', 'numpy', {FLAVOUR!r}}} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert done.stderr.strip() == "set()"
+
+
+def _contents(folder: Path) -> dict[str, tuple]:
+    return {
+        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_nothing_is_written_beside_the_model(tmp_path):
+    np.ones(16, np.float32).tofile(tmp_path / "weights.bin")
+    models = {"good": small.external("weights.bin"), "div": small.division_by_zero("Div"), "lenet": onnx.load(LENET)}
+    models["parser"] = small.node_without_outputs()
+    for name, model in models.items():
+        (tmp_path / f"{name}.onnx").write_bytes(model.SerializeToString())
+    before = _contents(tmp_path)
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        # The current folder is the model's: a core file, too, would fall there.
+        codes = {name: command(f"{name}.onnx", "--build", cwd=tmp_path).returncode for name in models}
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+    assert codes == {"good": 0, "div": 1, "lenet": 0, "parser": 1}
+    assert _contents(tmp_path) == before
+    assert len(list(tmp_path.iterdir())) == len(models) + 1
+
+
+def test_builds_of_a_check_are_not_trusted(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path))
+    assert check(LENET, build=True).built
+    assert not list(tmp_path.iterdir())
