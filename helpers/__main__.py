@@ -19,6 +19,24 @@ def _check(arguments: argparse.Namespace) -> int:
     return main(arguments)
 
 
+def _whatis(arguments: argparse.Namespace) -> int:
+    from .whatis import main
+
+    return main(arguments.names)
+
+
+def _port(arguments: argparse.Namespace) -> int:
+    from .port import main
+
+    return main(arguments.files, arguments.json)
+
+
+def _copy(arguments: argparse.Namespace) -> int:
+    from .takeaway import main
+
+    return main(arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -45,6 +63,37 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each step (120)")
     check.add_argument("--memory", type=float, default=8, metavar="GB", help="memory that a step may take (8)")
     check.set_defaults(run=_check)
+
+    whatis = commands.add_parser(
+        "whatis",
+        help="what a TensorRT name of C++ or Python is, when it lived, and what it is called today",
+        description="Looks up names as met in old tutorials, such as buildEngineWithConfig or BuilderFlag.FP16. "
+        "The exit status is 0 if all were found, 1 if only similar names were, 2 if there is nothing similar either.",
+    )
+    whatis.add_argument("names", nargs="+", metavar="NAME")
+    whatis.set_defaults(run=_whatis)
+
+    port = commands.add_parser(
+        "port",
+        help="lists the outdated TensorRT calls in scripts and notebooks, with what to write today",
+        description="Lists outdated TensorRT calls; changes and runs nothing. The exit status is 0 if nothing is "
+        "outdated, 1 if something is, 2 if a file cannot be read.",
+    )
+    port.add_argument("files", nargs="+", metavar="FILE", help="a .py or .ipynb file")
+    port.add_argument("--json", action="store_true", help="print the findings as JSON")
+    port.set_defaults(run=_port)
+
+    copy = commands.add_parser(
+        "copy",
+        help="take helpers along into a project of your own",
+        description="Copies modules, with all that they import, into a package of your own, and says what has to be "
+        "installed for them. Nothing is overwritten, unless --force says so.",
+    )
+    copy.add_argument("modules", nargs="*", metavar="MODULE", help="one or more of those that --list shows")
+    copy.add_argument("--to", metavar="FOLDER", help="the package, made if need be: ../myproject/inference")
+    copy.add_argument("--force", action="store_true", help="overwrite files that are there and different")
+    copy.add_argument("--list", action="store_true", help="show what there is")
+    copy.set_defaults(run=_copy)
     return parser
 
 

@@ -1,0 +1,139 @@
+"""Every TensorRT name of C++ and Python that was found in 8.6 to 11.4, RTX or older headers, with what replaces it.
+
+Behind ``helpers.whatis`` and ``helpers.port`` (chapter 12). Reads data/names.json (distilled from modules and headers)
+and data/replacements.json (by hand); copied elsewhere, it looks for both beside itself. Standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+RELEASES = ("8.6", "10.13", "10.16", "11.4", "RTX 1.7")  # those whose modules were imported and read
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Name:
+    """One name. ``lived`` and the values of ``cpp`` are (came, deprecated, gone), each "" where that is not known."""
+
+    name: str  # as Python has it, without the module; C++'s where Python never had it
+    kind: str
+    releases: tuple[str, ...]  # those of RELEASES whose Python module has it
+    lived: tuple[str, str, str]
+    cpp: dict[str, tuple[str, str, str]]
+    use: str = ""  # what to write today
+    advice: str = ""
+    code: tuple[str, ...] = ()  # the same thing today
+    works: str = ""  # where that code works; "" from 8.6 to 11 and in RTX
+    evidence: str = ""  # for what the two sources of names.json do not show
+
+    @property
+    def member(self) -> str:
+        return re.split(r"\.|::", self.name)[-1]
+
+    @property
+    def owner(self) -> str:
+        """The class, "" for a class or function of the module."""
+        return self.name.rpartition("::" if "::" in self.name else ".")[0]
+
+    @property
+    def gone(self) -> bool:
+        """True where neither TensorRT 11.4 nor RTX has it."""
+        if self.kind == "C++ only":
+            return all(lived[2] for lived in self.cpp.values())
+        return "11.4" not in self.releases and "RTX 1.7" not in self.releases
+
+    @property
+    def went(self) -> str:
+        """In which release the name went from Python (else from C++), as exactly as is known; "" if it did not."""
+        if not self.gone:
+            return ""
+        exact = self.lived[2] or next((lived[2] for lived in self.cpp.values() if lived[2]), "")
+        if exact:
+            return f"{exact[2:]} or before" if exact.startswith("<=") else exact
+        if not self.releases:
+            return "8.6 or before"
+        return f"{RELEASES[RELEASES.index(self.releases[-1]) + 1]} (still in {self.releases[-1]})"
+
+
+@cache
+def names() -> dict[str, Name]:
+    """All names. Raises FileNotFoundError, which says what to copy, where the data is missing."""
+    known = _read("names.json")["names"]
+    groups = _read("replacements.json")["groups"]
+    cpp = {name: spellings for group in groups for name, spellings in group.get("also", {}).items()}
+    of_name = {name: (group, use) for group in groups for name, use in group["names"].items()}
+    result = {}
+    for name in [*known, *(name for name in cpp if name not in known)]:
+        entry = known.get(name, {"kind": "module", "in": []})
+        group, use = of_name.get(name) or of_name.get(name.rpartition(".")[0]) or ({}, "")
+        spellings = {**dict.fromkeys(cpp.get(name, ()), ("", "", "")), **entry.get("c++", {})}
+        result[name] = Name(
+            name,
+            entry["kind"],
+            tuple(entry["in"]),
+            tuple(entry.get("python", ("", "", group.get("went", "") if entry["kind"] == "module" else ""))),
+            {spelling: tuple(lived) for spelling, lived in spellings.items()},
+            use,
+            group.get("advice", ""),
+            tuple(line.replace("{use}", use) for line in group.get("code", ())),
+            group.get("works", ""),
+            group.get("evidence", ""),
+        )
+    return result
+
+
+def _read(file: str) -> dict:
+    for folder in (_HERE.parent / "data", _HERE):
+        if (folder / file).exists():
+            return json.loads((folder / file).read_text(encoding="utf-8"))
+    raise FileNotFoundError(f"{file} is needed: copy it from data/ of the TensorRT Workbook into {_HERE}")
+
+
+def find(text: str) -> list[Name]:
+    """Names that ``text`` may mean: any spelling of C++ or Python, with or without class, module or brackets.
+
+    A class that is unknown (``config`` in ``config.max_workspace_size``) is taken for the name of a variable.
+    """
+    parts = _parts(text)
+    found = _index().get(".".join(parts[-2:])) or _index().get(parts[-1]) if parts else None
+    return [names()[name] for name in found or ()]
+
+
+def close(text: str, count: int = 6) -> list[str]:
+    """Names in use or once in use that look like ``text``, best first: for typing errors."""
+    parts = _parts(text)
+    keys = difflib.get_close_matches(".".join(parts[-2:]), _index(), count, 0.75) if parts else []
+    if parts:
+        keys += difflib.get_close_matches(parts[-1], _index(), count, 0.75)
+    return list(dict.fromkeys(name for key in keys for name in _index()[key]))[:count]
+
+
+def _parts(text: str) -> list[str]:
+    """Lower case, without underscores, module and k of C++: nvinfer1::BuilderFlag::kFP16 -> builderflag, fp16."""
+    text = re.sub(r"\(.*|[\s;]", "", text)
+    parts = [part for part in re.split(r"\.|::|->", text) if part]
+    if len(parts) > 1 and re.fullmatch(r"trt|tensorrt\w*|nv\w+", parts[0]):
+        parts = parts if f"tensorrt.{parts[-1]}" in names() else parts[1:]
+    return [re.sub(r"^k(?=[A-Z])", "", part).replace("_", "").lower() or part for part in parts]
+
+
+@cache
+def _index() -> dict[str, tuple[str, ...]]:
+    """Every way to say a name -> the names."""
+    found: dict[str, dict[str, None]] = {}
+    classes = {name: [name, *entry.cpp] for name, entry in names().items() if entry.kind in ("class", "enum")}
+    for entry in names().values():
+        spellings: Iterable[str] = [entry.name, *entry.cpp]
+        members = {_parts(spelling)[-1] for spelling in spellings}
+        owners = {_parts(owner)[-1] for owner in classes.get(entry.owner, [entry.owner]) if owner}
+        owners |= {part for spelling in spellings for part in _parts(spelling)[-2:-1]}
+        for key in [*members, *(f"{owner}.{member}" for owner in owners for member in members)]:
+            found.setdefault(key, {})[entry.name] = None
+    return {key: tuple(names) for key, names in found.items()}

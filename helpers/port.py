@@ -1,0 +1,136 @@
+"""What in my script or notebook does TensorRT no longer have? ``python -m helpers port FILE``; chapter 12.
+
+A report with line numbers, the release in which each name went and what to write today; nothing is changed and nothing
+is run. It reads what is written: names made at run time (getattr) stay unseen. Needs rich for the terminal.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import re
+import tokenize
+from collections.abc import Sequence
+from pathlib import Path
+
+from .outdated import Finding, Program
+
+_PYTHON_2 = re.compile(
+    r"^\s*(print\s+[^\s(=.,)]|print\s*>>|exec\s+[\"']|raise\s+\w+\s*,|except\s+[\w.]+\s*,\s*\w+\s*:)"
+)
+_OTHER_LANGUAGE = re.compile(r"%%(bash|sh|html|javascript|js|latex|markdown|script|svg|writefile|cmd|perl|ruby|file)\b")
+
+
+class UnreadableSource(ValueError):
+    """A file that is not Python 3; the message names file and line and says what to do."""
+
+
+def port(path: str | Path) -> list[Finding]:
+    """All outdated calls of a script (.py) or notebook (.ipynb), from top to bottom.
+
+    Raises FileNotFoundError, and UnreadableSource where the file is no Python 3 (for a notebook: no notebook).
+    """
+    path = Path(path)
+    if path.suffix != ".ipynb":
+        return port_source(read_source(path), str(path))
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableSource(f"{path}: not a notebook of format 4 ({error!r})") from None
+    trees, guarded = {}, set()
+    for number, cell in enumerate(cells, 1):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not _OTHER_LANGUAGE.match(source):
+            trees[number] = _parse(without_magics(source), f"{path}, cell {number}")
+            if source.startswith("%%needs"):  # helpers.needs: runs only where it can
+                guarded.add(number)
+    program = Program(list(trees.values()))
+    return [
+        dataclasses.replace(finding, cell=number, guarded=finding.guarded or number in guarded)
+        for number, tree in trees.items()
+        for finding in program.findings(tree)
+    ]
+
+
+def port_source(source: str, name: str = "<source>") -> list[Finding]:
+    """All outdated calls of the text of a script. Raises UnreadableSource, which calls it ``name``."""
+    tree = _parse(source, name)
+    return Program([tree]).findings(tree)
+
+
+def read_source(path: Path) -> str:
+    """The text of a script, in the encoding that it declares. Raises FileNotFoundError and UnreadableSource."""
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UnreadableSource(f"{path}: not a text in the encoding that it declares ({error})") from None
+
+
+def without_magics(source: str) -> str:
+    """A notebook's cell with its magics and shell lines blanked, so that lines keep their numbers."""
+    return re.sub(r"^(\s*)([%!?][^\n]*|[^\n]*\?)$", r"\1pass", re.sub(r"^%%[^\n]*", "", source), flags=re.MULTILINE)
+
+
+def _parse(source: str, name: str) -> ast.AST:
+    try:
+        return ast.parse(source, name)
+    except (SyntaxError, ValueError) as error:
+        old = [number for number, line in enumerate(source.splitlines(), 1) if _PYTHON_2.match(line)]
+        if old:
+            hint = "convert it first, for example with 2to3 (in Python up to 3.12)"
+            raise UnreadableSource(f"{name}, line {old[0]}: this is Python 2; {hint}") from None
+        line = getattr(error, "lineno", None) or 1
+        raise UnreadableSource(f"{name}, line {line}: not Python 3 ({getattr(error, 'msg', error)})") from None
+
+
+def main(files: Sequence[str], as_json: bool = False) -> int:
+    """Prints a report on each file. Returns 0 if nothing is outdated, 1 if something is, 2 if a file cannot be read.
+
+    What is guarded by a test of the version, and mere advice, is shown but does not count.
+    """
+    import sys
+
+    reports, errors = {}, []
+    for file in files:
+        try:
+            reports[file] = port(file)
+        except (OSError, UnreadableSource) as error:
+            errors.append(str(error))
+    if as_json:
+        print(json.dumps({file: [vars(finding) for finding in found] for file, found in reports.items()}, indent=1))
+    else:
+        for file, found in reports.items():
+            _print(file, found)
+    for error in errors:
+        print(error, file=sys.stderr)
+    return 2 if errors else int(any(counts(finding) for found in reports.values() for finding in found))
+
+
+def counts(finding: Finding) -> bool:
+    """False for what still works or is guarded."""
+    return finding.level != "advice" and not finding.guarded
+
+
+def _print(file: str, found: Sequence[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, number = Console(highlight=False), sum(map(counts, found))
+    console.print(Text(f"{file}: {number or 'nothing'} outdated" if number != 1 else f"{file}: 1 outdated", "bold"))
+    if not found:
+        return
+    table = Table("Line", "What", "Gone in", "Write today", box=None, pad_edge=False)
+    for finding in found:
+        line = f"cell {finding.cell}, {finding.line}" if finding.cell else str(finding.line)
+        when = finding.when or "works"
+        style = "" if counts(finding) else "dim"
+        note = " (behind a test: nothing to do while that is right)" if finding.guarded else ""
+        cells = (line, finding.name, when, f"{finding.use}{note}")
+        table.add_row(*(Text(text, style) for text in cells))
+    console.print(table)
+    for advice in dict.fromkeys(finding.advice for finding in found if finding.advice):
+        console.print(Text(f"• {advice}"))
+    console.print(Text("More on a name: python -m helpers whatis NAME", "dim"))

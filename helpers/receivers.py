@@ -1,0 +1,239 @@
+"""Which TensorRT object does an expression of somebody's code have? Found by reading, without running it.
+
+Behind ``helpers.port`` (chapter 12). Follows imports of TensorRT, assignments, ``with``, attributes of ``self``, the
+results of the file's own functions and what they are given. A name that may be two things is none. Needs nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .api_names import names
+
+_MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?")
+_OWN = re.compile(r"(^|\.)trt$")  # `from helpers.trt import trt`: a module of one's own that chooses the flavour
+# What well-known calls return, whatever they are called on: no other library has methods of these names.
+_RESULTS = {
+    "create_network": "INetworkDefinition",
+    "create_builder_config": "IBuilderConfig",
+    "create_optimization_profile": "IOptimizationProfile",
+    "build_cuda_engine": "ICudaEngine",
+    "build_engine_with_config": "ICudaEngine",
+    "build_serialized_network": "IHostMemory",
+    "deserialize_cuda_engine": "ICudaEngine",
+    "create_execution_context": "IExecutionContext",
+    "create_execution_context_without_device_memory": "IExecutionContext",
+    "get_plugin_registry": "IPluginRegistry",
+}
+# The same for calls whose names are common: only on these classes.
+_TYPED = {
+    ("Builder", "build_engine"): "ICudaEngine",
+    ("CaffeParser", "parse"): "IBlobNameToTensor",
+    ("IBlobNameToTensor", "find"): "ITensor",
+    ("INetworkDefinition", "add_input"): "ITensor",
+    ("INetworkDefinition", "get_input"): "ITensor",
+    ("INetworkDefinition", "get_output"): "ITensor",
+    ("INetworkDefinition", "get_layer"): "ILayer",
+    ("INetworkDefinition", "add_convolution"): "IConvolutionLayer",
+    ("INetworkDefinition", "add_deconvolution"): "IDeconvolutionLayer",
+    ("INetworkDefinition", "add_pooling"): "IPoolingLayer",
+    ("INetworkDefinition", "add_padding"): "IPaddingLayer",
+    ("INetworkDefinition", "add_normalization"): "INormalizationLayer",
+    ("INetworkDefinition", "add_loop"): "ILoop",
+    ("INetworkDefinition", "add_if_conditional"): "IIfConditional",
+}
+_ATTRIBUTES = {("IExecutionContext", "engine"): "ICudaEngine", ("INetworkDefinition", "builder"): "Builder"}
+# A parameter of such a name, or what an unknown function returned for it, is taken for what its name says.
+_BY_NAME = {"builder": "Builder", "engine": "ICudaEngine", "context": "IExecutionContext"}
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPE = (*_FUNCTION, ast.Lambda, ast.ClassDef, ast.Module)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """``what`` is "module", "class" or "object"; ``name`` the class's, "" for the module."""
+
+    what: str
+    name: str = ""
+
+
+OTHER = Thing("other")  # certainly not TensorRT's, or now this and now that
+UNKNOWN = Thing("unknown")  # what some function returned
+
+
+class Receivers:
+    """Reads ``trees``, the parts of one program (one for a script, one for each cell of a notebook)."""
+
+    def __init__(self, trees: Sequence[ast.AST]):
+        self._parents: dict[ast.AST, ast.AST] = {}
+        self._functions: dict[str, list[ast.AST]] = {}
+        self._known: dict[tuple[object, str], Thing] = {}
+        self._nodes = [node for tree in trees for node in ast.walk(tree)]
+        for node in self._nodes:
+            self._parents.update(dict.fromkeys(ast.iter_child_nodes(node), node))
+            if isinstance(node, _FUNCTION):
+                self._functions.setdefault(node.name, []).append(node)
+        for node in self._nodes:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                self._import(node)
+        self.imports_tensorrt = bool(self._known)
+        imported = dict(self._known)
+        for _ in range(4):  # each round carries what is known one call further
+            before, self._known = self._known, dict(imported)
+            self._before = before
+            for node in self._nodes:
+                self._learn(node)
+            if self._known == before:
+                break
+        self._before = self._known
+
+    def of(self, node: ast.AST) -> Thing | None:
+        """What the expression ``node`` is, or None where that is not known."""
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            key = self._key(node)
+            found = key and self._look_up(key)
+            if found not in (None, UNKNOWN):
+                return found if found != OTHER else None
+            if isinstance(node, ast.Attribute):
+                found = self._attribute(self.of(node.value), node.attr) or found
+            by_name = node.id if isinstance(node, ast.Name) else node.attr
+            if found in (None, UNKNOWN) and key and self.imports_tensorrt and by_name in _BY_NAME:
+                return Thing("object", _BY_NAME[by_name])
+            return None if found == UNKNOWN else found
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, (ast.IfExp, ast.BoolOp)):
+            parts = [node.body, node.orelse] if isinstance(node, ast.IfExp) else node.values
+            return next(filter(None, map(self.of, parts)), None)
+        return self.of(node.value) if isinstance(node, ast.NamedExpr) else None
+
+    def parents(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes around ``node``, from the inside out."""
+        while node := self._parents.get(node):
+            yield node
+
+    def _attribute(self, base: Thing | None, attr: str) -> Thing | None:
+        if base is None:
+            return None
+        if base.what == "object":
+            found = _ATTRIBUTES.get((base.name, attr))
+            return Thing("object", found) if found else None
+        if base.what == "module" and attr == "tensorrt":
+            return base
+        name = f"{base.name}.{attr}" if base.name else attr
+        entry = names().get(name)
+        return Thing("class", name) if entry and entry.kind in ("class", "enum") else None
+
+    def _call(self, node: ast.Call) -> Thing | None:
+        called = self.of(node.func)
+        if called and called.what == "class":
+            return Thing("object", called.name)
+        if isinstance(node.func, ast.Attribute):
+            base, method = self.of(node.func.value), node.func.attr
+            if base and base.what == "object":
+                if method == "__enter__":
+                    return base
+                found = _TYPED.get((base.name, method)) or _RESULTS.get(method)
+                if not found and base.name == "INetworkDefinition" and method.startswith("add_"):
+                    found = _TYPED.get((base.name, method.removesuffix("_nd")), "ILayer")
+                if not found and base.name.endswith("Layer") and method in ("get_input", "get_output"):
+                    found = "ITensor"
+                return Thing("object", found) if found else None
+            if method in _RESULTS and method not in self._functions:
+                return Thing("object", _RESULTS[method])
+        returned = {self._before.get((f, "return")) for f in self._called(node)} - {None, UNKNOWN}
+        return returned.pop() if len(returned) == 1 and OTHER not in returned else None
+
+    def _called(self, node: ast.Call) -> list[ast.AST]:
+        """The file's own functions that ``node`` may call."""
+        func = node.func
+        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in ("self", "cls"):
+            return self._functions.get(func.attr, [])
+        return self._functions.get(func.id, []) if isinstance(func, ast.Name) else []
+
+    def _scope(self, node: ast.AST, kind: tuple = _SCOPE) -> object:
+        """The innermost scope; all modules are one, since the cells of a notebook share their names."""
+        found = next((parent for parent in self.parents(node) if isinstance(parent, kind)), None)
+        return None if found is None or isinstance(found, ast.Module) else found
+
+    def _key(self, node: ast.AST) -> tuple[object, str] | None:
+        if isinstance(node, ast.Name):
+            return self._scope(node), node.id
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            return self._scope(node, (ast.ClassDef,)), f"self.{node.attr}"
+        return None
+
+    def _look_up(self, key: tuple[object, str]) -> Thing | None:
+        scope, name = key
+        if name.startswith("self."):
+            return self._before.get(key)
+        while (scope, name) not in self._before and scope is not None:
+            scope = self._scope(scope)
+        return self._before.get((scope, name))
+
+    def _set(self, key: tuple[object, str] | None, thing: Thing | None) -> None:
+        if key is None:
+            return
+        thing, before = thing or OTHER, self._known.get(key)
+        if before in (None, UNKNOWN) or before == thing:
+            self._known[key] = thing
+        elif thing != UNKNOWN:
+            self._known[key] = OTHER
+
+    def _bind(self, target: ast.AST, value: ast.AST | None) -> None:
+        if isinstance(value, ast.Constant) and value.value is None:
+            return
+        if isinstance(target, (ast.Tuple, ast.List)):
+            same = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
+            for number, part in enumerate(target.elts):
+                self._bind(part, value.elts[number] if same else value)
+            return
+        thing = self.of(value) if value is not None and not isinstance(value, (ast.Tuple, ast.List)) else None
+        own = isinstance(value, ast.Call) and (isinstance(value.func, ast.Name) or bool(self._called(value)))
+        self._set(self._key(target), thing or (UNKNOWN if own or isinstance(value, ast.Name) else OTHER))
+
+    def _learn(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._bind(target, node.value)
+        elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
+            self._bind(node.target, node.value)
+        elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+            self._bind(node.optional_vars, node.context_expr)
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            self._bind(node.target, None)
+        elif isinstance(node, ast.arg) and node.annotation is not None:
+            annotated = self.of(node.annotation)
+            if annotated and annotated.what == "class":
+                self._set((self._scope(node), node.arg), Thing("object", annotated.name))
+        elif isinstance(node, ast.Return) and node.value is not None and (thing := self.of(node.value)):
+            self._set((self._scope(node, _FUNCTION), "return"), thing)
+        elif isinstance(node, ast.Call):
+            for function in self._called(node):
+                self._pass(node, function)
+
+    def _pass(self, call: ast.Call, function: ast.AST) -> None:
+        parameters = [*function.args.posonlyargs, *function.args.args]
+        if isinstance(call.func, ast.Attribute):
+            parameters = parameters[1:]  # self
+        given = list(zip((p.arg for p in parameters), call.args, strict=False))
+        for name, value in [*given, *((keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg)]:
+            if thing := self.of(value):
+                self._set((function, name), thing)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        scope = self._scope(node)
+        for alias in node.names:
+            bound = alias.asname or alias.name.split(".")[0]
+            if isinstance(node, ast.Import):
+                if _MODULE.fullmatch(alias.name.split(".")[0]):
+                    self._known[scope, bound] = Thing("module")
+            elif _MODULE.fullmatch(node.module or "") and node.level == 0:
+                thing = self._attribute(Thing("module"), alias.name)
+                if thing:
+                    self._known[scope, bound] = thing
+            elif alias.name == "trt" and _OWN.search(node.module or ""):
+                self._known[scope, bound] = Thing("module")

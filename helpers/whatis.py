@@ -1,0 +1,102 @@
+"""What is this name from an old tutorial, and what is it called today? ``python -m helpers whatis NAME``; chapter 12.
+
+In a notebook: ``whatis("max_workspace_size")``. Takes C++ and Python spellings alike. Needs rich for the terminal.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .api_names import Name, close, find
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of ``asked``: ``names`` that it may mean, else ``similar`` names. Shows itself in a notebook."""
+
+    asked: str
+    names: tuple[Name, ...]
+    similar: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(text for _, text in _lines(self))
+
+    def _repr_html_(self) -> str:
+        marks = {"title": ("<h4>", "</h4>"), "code": ("<pre>", "</pre>"), "": ("<div>", "</div>")}
+        return "".join(f"{marks[style][0]}{html.escape(text)}{marks[style][1]}" for style, text in _lines(self))
+
+
+def whatis(name: str) -> Answer:
+    """Looks a name up, e.g. ``buildEngineWithConfig``, ``BuilderFlag.FP16`` or ``nvinfer1::ILogger``.
+
+    Raises ValueError where ``name`` is empty, and FileNotFoundError where the workbook's data is missing.
+    """
+    if not name.strip():
+        raise ValueError("whatis needs a name, e.g. whatis('max_workspace_size')")
+    found = sorted(find(name), key=lambda entry: (not entry.releases, entry.name))
+    return Answer(name, tuple(found), () if found else tuple(close(name)))
+
+
+def _lines(answer: Answer) -> list[tuple[str, str]]:
+    """(style, text): style is "title", "code" or ""."""
+    if not answer.names:
+        similar = f"Did you mean: {', '.join(answer.similar)}?" if answer.similar else "Nothing looks like it either."
+        return [("title", f"{answer.asked}: not a name of TensorRT that we know"), ("", similar)]
+    lines, told = [], set()
+    for entry in answer.names:
+        lines.append(("title", f"{entry.name}  ({entry.kind})"))
+        lines += [("", line) for line in lifetime(entry)]
+        if entry.use:
+            lines.append(("", f"Today: {entry.use}" if entry.gone else f"Better: {entry.use}"))
+        if entry.advice and (entry.advice, entry.code) not in told:
+            told.add((entry.advice, entry.code))
+            lines.append(("", entry.advice))
+            lines.append(("code", "\n".join(f"    {line}" for line in entry.code)))
+            lines += [("", f"That code works in: {entry.works}.")] if entry.works else []
+            lines += [("", f"Where this is from: {entry.evidence}.")] if entry.evidence else []
+    return lines
+
+
+def lifetime(entry: Name) -> list[str]:
+    """When the name came, was deprecated and went, first in Python, then for each C++ spelling."""
+    lines = []
+    if entry.kind == "C++ only" or "::" in entry.name:
+        lines.append("Python: no name of its own")
+    else:
+        came, deprecated, gone = entry.lived
+        modules = f"found in {', '.join(entry.releases)}" if entry.releases else "not in 8.6 or later"
+        history = _history(came, deprecated, gone or entry.went if entry.gone else gone)
+        lines.append(f"Python: {entry.name}: {', '.join(filter(None, [history, modules]))}")
+    for spelling, lived in entry.cpp.items():
+        lines.append(f"C++: {': '.join(filter(None, [spelling, _history(*lived)]))}")
+    return lines
+
+
+def _history(came: str, deprecated: str, gone: str) -> str:
+    def release(text: str) -> str:
+        return f"{text[2:]} or before" if text.startswith("<=") else text
+
+    said = [
+        f"since {release(came)}" if came else "",
+        f"deprecated in {release(deprecated)}" if deprecated else "",
+        f"gone in {release(gone)}" if gone else "",
+    ]
+    return ", ".join(filter(None, said))
+
+
+def main(names: Sequence[str]) -> int:
+    """Prints what is known of each name. Returns 0 if all were found, 1 if only similar ones, 2 if one is unknown."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console, status = Console(highlight=False), 0
+    for number, name in enumerate(names):
+        answer = whatis(name)
+        status = max(status, 0 if answer.names else 1 if answer.similar else 2)
+        if number:
+            console.print()
+        for style, text in _lines(answer):
+            console.print(Text(text, {"title": "bold", "code": "cyan"}.get(style, "")), soft_wrap=style == "code")
+    return status

@@ -1,0 +1,170 @@
+"""The name finder: every removed name is answered, in any spelling, and its replacement is code of today."""
+
+import ast
+import keyword
+
+import pytest
+
+from helpers import api_names
+from helpers.__main__ import main
+from helpers.api_names import RELEASES, names
+from helpers.trt import trt
+from helpers.whatis import whatis
+
+GONE = [entry for entry in names().values() if entry.gone]
+CODE = {"\n".join(entry.code): entry for entry in names().values() if entry.code}
+NEWEST = set(RELEASES[-2:])  # 11.4 and RTX
+# Names in the snippets that belong to PyTorch, ONNX and Python.
+FOREIGN = {"onnx", "export", "half", "load", "save", "cuda", "pop", "items"}
+FOREIGN |= {"import_onnx", "export_onnx", "cleanup", "get_device_capability"}
+
+
+def first(name):
+    return whatis(name).names[0]
+
+
+def test_there_are_the_removed_names():
+    assert len(GONE) > 300
+    known = {entry.name for entry in GONE}
+    for name in (
+        "Builder.build_engine",
+        "Builder.fp16_mode",
+        "ICudaEngine.num_bindings",
+        "IExecutionContext.execute_async_v2",
+        "IInt8EntropyCalibrator2",
+        "UffParser",
+        "CaffeParser",
+        "BuilderFlag.FP16",
+        "tensorrt.legacy",
+        "nvinfer1::ICudaEngine::destroy",
+    ):
+        assert name in known
+
+
+@pytest.mark.parametrize("entry", GONE, ids=lambda entry: entry.name)
+def test_every_removed_name_is_answered(entry):
+    for spelling in (entry.name, f"trt.{entry.name}", *entry.cpp):
+        assert entry in whatis(spelling).names, spelling
+    assert entry in whatis(entry.member).names
+    assert entry.went
+    assert entry.use
+    assert entry.advice
+    assert len(entry.code) == 2
+    assert entry.use in str(whatis(entry.name))
+
+
+@pytest.mark.parametrize("code", CODE, ids=lambda code: code[:40])
+def test_replacements_are_code_of_names_that_exist(code):
+    tree = ast.parse(code)
+    guarded = {n.args[1].value for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "hasattr"}
+    wanted = NEWEST if CODE[code].works else set(RELEASES)
+    if CODE[code].works == "10 and 11":
+        wanted = {"11.4"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr not in FOREIGN | guarded:
+            path = ast.unparse(node).removeprefix("trt.")
+            same = [names()[path]] if path in names() else [e for e in names().values() if e.member == node.attr]
+            assert path in names() or ast.unparse(node.value) != "trt", path
+            assert any(wanted <= set(entry.releases) for entry in same), ast.unparse(node)
+
+
+@pytest.mark.parametrize("entry", [e for e in GONE if "(" in e.use or e.use.startswith("trt.")], ids=lambda e: e.name)
+def test_what_to_use_names_no_removed_name(entry):
+    words = set("".join(c if c.isidentifier() or c.isdigit() else " " for c in entry.use).split())
+    removed = {e.member for e in GONE} - {e.member for e in names().values() if not e.gone and e.kind != "C++ only"}
+    assert not words & removed - set(keyword.kwlist) - {"VERSION_COMPATIBLE"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("buildEngineWithConfig", "Builder.build_engine"),
+        ("build_engine_with_config", "Builder.build_engine_with_config"),
+        ("IBuilder::buildEngineWithConfig", "Builder.build_engine"),
+        ("trt.Builder.build_engine", "Builder.build_engine"),
+        ("BUILD_ENGINE", "Builder.build_engine"),
+        ("builder.build_cuda_engine(network)", "Builder.build_cuda_engine"),
+        ("nvinfer1::ILogger", "ILogger"),
+        ("kFP16", "BuilderFlag.FP16"),
+        ("BuilderFlag::kFP16", "BuilderFlag.FP16"),
+        ("nvinfer1::BuilderFlag::kFP16", "BuilderFlag.FP16"),
+        ("BuilderFlag.FP16", "BuilderFlag.FP16"),
+        ("num_bindings", "ICudaEngine.num_bindings"),
+        ("getNbBindings", "ICudaEngine.num_bindings"),
+        ("engine->getNbBindings()", "ICudaEngine.num_bindings"),
+        ("enqueueV2", "IExecutionContext.execute_async_v2"),
+        ("config.max_workspace_size", "IBuilderConfig.max_workspace_size"),
+        ("setMaxWorkspaceSize", "IBuilderConfig.max_workspace_size"),
+        ("IInt8EntropyCalibrator2", "IInt8EntropyCalibrator2"),
+        ("IInt8EntropyCalibrator2::getBatchSize", "IInt8EntropyCalibrator2.get_batch_size"),
+        ("nvuffparser::IUffParser::registerInput", "UffParser.register_input"),
+        ("ICaffeParser", "CaffeParser"),
+        ("nvonnxparser::IParser", "OnnxParser"),
+        ("execute_async_v3", "IExecutionContext.execute_async_v3"),
+        ("tensorrt.legacy", "tensorrt.legacy"),
+        ("graphsurgeon", "graphsurgeon"),
+    ],
+)
+def test_any_spelling_is_understood(asked, name):
+    assert name in [entry.name for entry in whatis(asked).names]
+
+
+def test_a_name_of_several_classes_gives_all_of_them():
+    assert {entry.name for entry in whatis("get_binding_shape").names} == {
+        "ICudaEngine.get_binding_shape",
+        "IExecutionContext.get_binding_shape",
+    }
+    assert [entry.name for entry in whatis("IExecutionContext.get_binding_shape").names] == [
+        "IExecutionContext.get_binding_shape"
+    ]
+
+
+def test_when_it_lived():
+    assert first("IBuilderConfig.max_workspace_size").lived == ("<=8.0.1", "8.4.1", "10.0.0")
+    assert first("IBuilderConfig.max_workspace_size").went == "10.0.0"
+    assert first("UffParser").went == "10.13 (still in 8.6)"
+    assert first("IInt8EntropyCalibrator2").went == "11.4 (still in 10.16)"
+    assert first("Builder.fp16_mode").went == "8.0.1 or before"
+    assert not first("INetworkDefinition.add_convolution_nd").gone
+    text = str(whatis("IBuilderConfig::setMaxWorkspaceSize"))
+    assert "nvinfer1::IBuilderConfig::setMaxWorkspaceSize: since 6.0.1, deprecated in 8.3, gone in 10.0.0" in text
+    assert "set_memory_pool_limit" in text
+
+
+def test_names_of_rtx_agree_with_the_imported_module():
+    if trt.__name__ != "tensorrt_rtx":
+        pytest.skip("needs tensorrt_rtx")
+    for entry in names().values():
+        if entry.kind in ("class", "enum") and "." not in entry.name:
+            assert hasattr(trt, entry.name) == ("RTX 1.7" in entry.releases), entry.name
+        elif entry.kind in ("method", "property", "value") and entry.name.count(".") == 1:
+            owner = getattr(trt, entry.owner, None)
+            assert (owner is not None and hasattr(owner, entry.member)) == ("RTX 1.7" in entry.releases), entry.name
+
+
+def test_typing_errors_get_close_matches():
+    assert not whatis("set_bindng_shape").names
+    assert whatis("set_bindng_shape").similar[0] == "IExecutionContext.set_binding_shape"
+    assert "IBuilderConfig.max_workspace_size" in str(whatis("max_workspace_sise"))
+    with pytest.raises(ValueError, match="needs a name"):
+        whatis(" ")
+
+
+def test_html_is_escaped():
+    shown = whatis("num_bindings")._repr_html_()
+    assert "<h4>ICudaEngine.num_bindings" in shown
+    assert "<pre>" in shown
+    assert "<script>" not in whatis("<script>")._repr_html_()
+
+
+def test_exit_status(capsys):
+    assert main(["whatis", "num_bindings", "kFP16"]) == 0
+    assert main(["whatis", "num_bindings", "num_bindngs"]) == 1
+    assert main(["whatis", "qqqqzzz"]) == 2
+    assert "Nothing looks like it" in capsys.readouterr().out
+
+
+def test_missing_data_says_what_to_copy(monkeypatch, tmp_path):
+    monkeypatch.setattr(api_names, "_HERE", tmp_path / "helpers")
+    with pytest.raises(FileNotFoundError, match="copy it from data/"):
+        api_names._read("names.json")
