@@ -62,11 +62,11 @@ def bench_case(folder: Path, case: prepare.Case, engine) -> list[dict]:
     ]
 
 
-def onnxruntime_rows(folder: Path) -> list[dict]:
+def onnxruntime_rows(folder: Path, cases: list[prepare.Case]) -> list[dict]:
     import onnxruntime
 
     rows = []
-    for case in prepare.cases():
+    for case in cases:
         if case.precision == "float32":  # on a CPU float16 is emulated
             images, expected = prepare.load_case(folder, case)
             session = onnxruntime.InferenceSession(
@@ -80,10 +80,10 @@ def onnxruntime_rows(folder: Path) -> list[dict]:
     return rows
 
 
-def polygraphy_rows(folder: Path) -> tuple[list[dict], str]:
+def polygraphy_rows(folder: Path, cases: list[prepare.Case]) -> tuple[list[dict], str]:
     """LeNet through Polygraphy's TrtRunner, or why there are no rows."""
     rows = []
-    for case in prepare.cases():
+    for case in cases:
         if (case.network, case.precision) == ("LeNet", "float32"):
             result = folder / "polygraphy.json"
             command = [sys.executable, "-m", "tools.bench.polygraphy_side", str(folder / "LeNet-float32.plan")]
@@ -97,9 +97,9 @@ def polygraphy_rows(folder: Path) -> tuple[list[dict], str]:
     return rows, ""
 
 
-def torch_rows(folder: Path) -> tuple[list[dict], dict | str]:
+def torch_rows(folder: Path, cases: list[prepare.Case]) -> tuple[list[dict], dict | str]:
     python = os.environ.get("WORKBOOK_TORCH_PYTHON", sys.executable)
-    (folder / "cases.json").write_text(json.dumps([prepare.plain(case) for case in prepare.cases()]))
+    (folder / "cases.json").write_text(json.dumps([prepare.plain(case) for case in cases]))
     script = Path(__file__).with_name("torch_side.py")
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
     done = subprocess.run([python, str(script), str(folder)], capture_output=True, text=True, timeout=240, env=clean)
@@ -129,22 +129,24 @@ def python_layer(folder: Path, build_seconds: dict[str, float]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, nargs="?", default=Path("build/bench"))
-    folder = parser.parse_args().out
+    parser.add_argument("--network", action="append", choices=prepare.NETWORKS, help="only this one (default: all)")
+    options = parser.parse_args()
+    folder, cases = options.out, prepare.cases(options.network or prepare.NETWORKS)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ResNet-50-float16.onnx").exists():
-        prepare.write_networks(folder)
     builds, rows = {}, []
-    for name, precision in dict.fromkeys((case.network, case.precision) for case in prepare.cases()):
+    for name, precision in dict.fromkeys((case.network, case.precision) for case in cases):
+        if not (folder / f"{name}-{precision}.onnx").exists():
+            prepare.write_network(folder, name)
         builds[f"{name} {precision}"] = prepare.write_plan(folder, name, precision)
         engine = load_engine((folder / f"{name}-{precision}.plan").read_bytes())
-        for case in prepare.cases():
+        for case in cases:
             if (case.network, case.precision) == (name, precision):
                 rows += bench_case(folder, case, engine)
                 print(case, flush=True)
         del engine
-    torch, about_torch = torch_rows(folder)
-    polygraphy, about_polygraphy = polygraphy_rows(folder)
-    rows += torch + onnxruntime_rows(folder) + polygraphy
+    pytorch, about_torch = torch_rows(folder, cases)
+    polygraphy, about_polygraphy = polygraphy_rows(folder, cases)
+    rows += pytorch + onnxruntime_rows(folder, cases) + polygraphy
     result = {
         "date": date.today().isoformat(),
         "machine": {

@@ -5,6 +5,7 @@ All of it goes into one folder and is used again the next time. Needs PyTorch, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -37,34 +38,32 @@ class Case:
         return f"{self.network} {self.precision} {self.batch}"
 
 
-def cases() -> list[Case]:
+def cases(networks: Iterable[str] = NETWORKS) -> list[Case]:
     return [
         Case(name, precision, batch, f"{name}-{precision}-{batch}.npz")
-        for name in NETWORKS
+        for name in networks
         for precision in PRECISIONS
         for batch in BATCHES[name]
     ]
 
 
-def write_networks(folder: Path) -> None:
-    """Weights as .npz, each network as .onnx in each precision, and per case the images and the logits in float32."""
+def write_network(folder: Path, name: str) -> None:
+    """Weights as .npz, the network as .onnx in each precision, and per case the images and the logits in float32."""
     torch.manual_seed(0)
-    for name, make in NETWORKS.items():
-        network, images = make(), _images(name)
-        if name == "LeNet":
-            with np.load(DATA / "lenet.npz") as file:
-                weights = [torch.from_numpy(file[key]) for key in file.files]
-            network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
-        settle(network, images[:8])
-        np.savez(folder / f"{name}.npz", **{key: value.numpy() for key, value in network.state_dict().items()})
-        with torch.inference_mode():
-            logits = network(images).numpy()
-        for case in cases():
-            if case.network == name:
-                used = images[: case.batch].numpy().astype(case.precision)
-                np.savez(folder / case.data, images=used, logits=logits[: case.batch])
-        for precision in PRECISIONS:
-            _export(network.to(getattr(torch, precision)), SHAPES[name], folder / f"{name}-{precision}.onnx")
+    network, images = NETWORKS[name](), _images(name)
+    if name == "LeNet":
+        with np.load(DATA / "lenet.npz") as file:
+            weights = [torch.from_numpy(file[key]) for key in file.files]
+        network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
+    settle(network, images[:8])
+    np.savez(folder / f"{name}.npz", **{key: value.numpy() for key, value in network.state_dict().items()})
+    with torch.inference_mode():
+        logits = network(images).numpy()
+    for case in cases([name]):
+        used = images[: case.batch].numpy().astype(case.precision)
+        np.savez(folder / case.data, images=used, logits=logits[: case.batch])
+    for precision in PRECISIONS:
+        _export(network.to(getattr(torch, precision)), SHAPES[name], folder / f"{name}-{precision}.onnx")
 
 
 def _images(name: str) -> torch.Tensor:
