@@ -1,4 +1,8 @@
-"""What people do about what TensorRT says of a model (chapter 08). Standard library only."""
+"""What people do about what TensorRT says of a model (chapter 08). Standard library only.
+
+>>> propose_profile({"image": ["batch", 3, 224, 224]})
+{'image': ((1, 3, 224, 224), (8, 3, 224, 224), (32, 3, 224, 224))}
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Files that are written whole or not at all (chapter 06). Standard library only."""
+"""Files that are written whole or not at all (chapter 06). Standard library only.
+
+>>> write_atomically("settings.json", b"{}")
+>>> Path("settings.json").read_text()
+'{}'
+"""
 
 from __future__ import annotations
 

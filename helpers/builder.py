@@ -1,6 +1,11 @@
 """From a network definition to a plan, with a reason whenever there is none (chapter 02). Needs tqdm for progress bars.
 
 ``build_plan(network, BuildOptions(profiles=[{"image": (min, opt, max)}]))`` is all that most programs need.
+
+>>> network = create_network("relu")
+>>> x = network.add_input("x", trt.float32, (1, 4))
+>>> network.mark_output(network.add_activation(x, trt.ActivationType.RELU).get_output(0))
+>>> plan = build_plan(network)  # bytes, for a file or a Runner
 """
 
 from __future__ import annotations

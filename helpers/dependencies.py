@@ -2,6 +2,9 @@
 
 Chapter 00 tells of cells that need a GPU. ``make record`` keeps these hashes with each recording; ``helpers.needs``
 compares them when it shows one, and says what has changed since. Needs IPython.
+
+>>> code_hash("x = 1  # one") == code_hash("x = 1")
+True
 """
 
 from __future__ import annotations

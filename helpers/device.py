@@ -2,6 +2,11 @@
 
 Used by ``helpers.trt`` to choose a TensorRT, by ``python -m helpers doctor`` (chapter 00) and by the set-up,
 which runs before anything is installed. Imports only the standard library.
+
+>>> [gpu.name for gpu in gpus()]  # doctest: +SKIP
+['NVIDIA H100 80GB HBM3']
+>>> all(gpu.compute_capability >= (3, 5) for gpu in gpus())
+True
 """
 
 from __future__ import annotations

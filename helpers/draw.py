@@ -2,6 +2,9 @@
 
 ``show``, ``figure``, ``bars`` and ``style`` of ``helpers.figures`` and ``network_table`` of ``helpers.tables`` can be
 imported from here too.
+
+>>> draw_network(network).savefig("network.svg")  # doctest: +SKIP
+>>> figure_of_sizes = bars(["parser", "network API"], [857, 856], unit="kB")
 """
 
 from __future__ import annotations

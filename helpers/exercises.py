@@ -2,6 +2,8 @@
 
 The specifications are functions in notebooks/exercises/chNN.py; chapter 00 shows the progress over all of them.
 Set WORKBOOK_STRICT=1 to get exceptions instead: the tests do. Needs IPython to display, and pandas for the table.
+
+>>> expect(2 + 2 == 4, expected=4, got=2 + 2, hint="count again")  # passes, so it says nothing
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 Needs matplotlib; ``show`` uses IPython where there is one. Figures are made without pyplot, so nothing has to be
 closed and nothing appears twice; figures made with pyplot can be shown as well.
+
+>>> fig, ax = figure(4, 3)
+>>> to_png(fig)[1:4]
+b'PNG'
 """
 
 from __future__ import annotations

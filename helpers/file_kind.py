@@ -1,4 +1,8 @@
-"""What a file is that should have been an ONNX model, told from its first bytes (chapter 08). Standard library only."""
+"""What a file is that should have been an ONNX model, told from its first bytes (chapter 08). Standard library only.
+
+>>> kind_of(b"<html><body>404 Not Found")
+'is HTML or XML, perhaps the error page of a download'
+"""
 
 from __future__ import annotations
 

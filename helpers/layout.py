@@ -2,6 +2,9 @@
 
 Needs networkx. Knows nothing of TensorRT or matplotlib; all lengths are in inches, y grows upwards. *Chains of
 constants* stand beside the box that they feed, so that the main line stays short and straight.
+
+>>> place({"conv": (2, 1), "relu": (2, 1)}, [("conv", "relu")], inputs=["conv"]).arrows[0].kind
+'down'
 """
 
 from __future__ import annotations

@@ -2,6 +2,11 @@
 
 TensorRT keeps one global logger, the first that it is given, and warns about every other one that comes while anything
 made with the first is alive; where the messages go then depends on the release. So there is one: ``get_logger()``.
+
+>>> with get_logger().capture() as messages:  # as TensorRT does it
+...     get_logger().log(trt.ILogger.Severity.ERROR, "no optimization profile has been defined")
+>>> errors(messages)
+['no optimization profile has been defined']
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """The SHA-256 of a model with all its files, to tell whether it has changed since it was built (chapter 06).
 
 Needs onnx, and only for a model that keeps tensors in files of their own (external data).
+
+>>> model_sha256(b"a model")[:16]
+'97ff8a35544dcf40'
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Chapter 00 tells of cells that need a GPU; ``helpers.dependencies`` asks here what such a cell builds on. Reading code
 cannot tell everything: where it is unsure whether an object is changed, it says yes.
+
+>>> read_statements(["y = f(x)"])[0][0].binds
+frozenset({'y'})
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Told in chapter 00. Where the capabilities of ``helpers.trt`` that the magic names are there, the cell runs as if the
 magic were not written. Where not, it shows what the same cell printed and plotted on a machine that has them
 (``helpers.recordings``), under a banner that says so. Needs IPython.
+
+>>> sorted(probe())
+['compute_capability', 'device', 'flavour', 'missing', 'version']
 """
 
 from __future__ import annotations

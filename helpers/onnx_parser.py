@@ -1,6 +1,10 @@
 """From an ONNX model to a network definition, with every error of the parser in one exception (chapter 03).
 
 Needs onnx for models given as a file, to find external data before the parser misses it.
+
+>>> parse_onnx(b"<html>")
+Traceback (most recent call last):
+OnnxParseError: the model in memory: cannot be parsed ...
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Paints the boxes and arrows that ``helpers.layout`` has placed (used by ``helpers.draw``, chapter 05).
 
 Needs matplotlib. All lengths are in inches, all text has 10 points unless the axes are too small for the picture.
+
+>>> shorten("a_very_long_name_of_a_tensor", 12)
+'a_ver…tensor'
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Plans as files: saved whole or not at all, described by a sidecar, and checked before they are used (chapter 06)."""
+"""Plans as files: saved whole or not at all, described by a sidecar, and checked before they are used (chapter 06).
+
+>>> str(sidecar("lenet.plan"))
+'lenet.plan.json'
+"""
 
 from __future__ import annotations
 

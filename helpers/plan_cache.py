@@ -1,4 +1,10 @@
-"""Build once, load ever after: a cache of plans, found by everything that went into them (chapter 06)."""
+"""Build once, load ever after: a cache of plans, found by everything that went into them (chapter 06).
+
+>>> cache = PlanCache("plans", limit=1 << 30)
+>>> cache.size()
+0
+>>> plan = cache.get_or_build("lenet.onnx", {"flags": []}, lambda: build_plan(network))  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The header of a plan: what can be known of it before any TensorRT reads it (chapter 06). Standard library only."""
+"""The header of a plan: what can be known of it before any TensorRT reads it (chapter 06). Standard library only.
+
+>>> read_header(b"<html>")
+Traceback (most recent call last):
+PlanDamaged: the plan is not a TensorRT plan: it begins with b'<html>', not with b'ftrt' or b'vtrt'
+"""
 
 from __future__ import annotations
 

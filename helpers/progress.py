@@ -1,6 +1,12 @@
 """A progress bar for every phase of a build, through TensorRT's IProgressMonitor (chapter 02). Needs tqdm.
 
 Import it only where ``has("progress_monitor")``: TensorRT 8.6 has no such class.
+
+>>> bars = ProgressBars()
+>>> bars.phase_start("Building engine", None, 6)
+>>> bars.step_complete("Building engine", 0)  # False would cancel the build
+True
+>>> bars.phase_finish("Building engine")
 """
 
 from __future__ import annotations

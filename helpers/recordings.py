@@ -3,6 +3,9 @@
 Chapter 00 tells of such cells; ``helpers.needs`` shows recordings and ``make record`` makes them. There is one JSON
 file per chapter, ``data/recordings/<chapter>.json``, with its cells in the order of the notebook. A recording is found
 by the hash of its cell's source, so it can never be shown for code that it does not belong to.
+
+>>> source_hash("x = 1   ") == source_hash("x = 1")
+True
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""What the check of a model found, as data, text, JSON or HTML (chapter 08). Needs rich for text, and nothing else."""
+"""What the check of a model found, as data, text, JSON or HTML (chapter 08). Needs rich for text, and nothing else.
+
+>>> report = Report("model.onnx", "not convertible")
+>>> report.add("error", "NonZero has a dynamic output", "give it a constant input")
+>>> report.exit_code
+1
+"""
 
 from __future__ import annotations
 

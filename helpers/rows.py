@@ -2,6 +2,9 @@
 
 Needs networkx. Sugiyama's method in small: rows by longest path, order within a row by the mean position of the
 neighbours, horizontal positions by least squares with a least distance.
+
+>>> edge_places(("a", "b"), {"a": 0, "b": 2})
+['a', Lane(source='a', target='b', row=1), 'b']
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """A network definition as records and as a table: what ``get_layer`` answers, layer by layer (chapter 03).
 
 Needs pandas for the table.
+
+>>> relu = Layer(0, "relu1", "ACTIVATION", inputs=(), outputs=())
+>>> unmatched_layers([relu], [])
+({0}, set())
 """
 
 from __future__ import annotations

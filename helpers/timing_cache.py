@@ -1,4 +1,9 @@
-"""The timing cache in a file: the next build of the same layers on the same GPU times fewer tactics (chapter 11)."""
+"""The timing cache in a file: the next build of the same layers on the same GPU times fewer tactics (chapter 11).
+
+>>> config = trt.Builder(get_logger()).create_builder_config()
+>>> use_timing_cache(config, "no such file")  # before the build; after it: save_timing_cache
+False
+"""
 
 from __future__ import annotations
 

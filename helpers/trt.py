@@ -4,6 +4,9 @@ Taught in chapter 00. This is the only module that knows about flavours and vers
 named capability with :func:`has`. ``tensorrt`` is chosen where it can be used (it needs a GPU even to build), else
 ``tensorrt_rtx``, which builds plans on any CPU. The environment variable ``WORKBOOK_TENSORRT`` overrides the choice:
 ``tensorrt``, ``tensorrt_rtx``, ``tensorrt_lean`` or ``tensorrt_dispatch``.
+
+>>> has("build") and not missing("build")
+True
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 A plan is executable code, and a sidecar that travels with it can be forged. So the SHA-256 of every plan that
 ``build_plan`` makes is noted in a file of the user's, outside any project; loading asks here.
+
+>>> is_trusted(b"the plan of a stranger")
+False
 """
 
 from __future__ import annotations

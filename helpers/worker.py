@@ -3,6 +3,10 @@
 ``Worker().call("package.module:function", argument)`` runs the function in a child and returns what it returned. If
 the child crashes, hangs, or eats memory, there is an exception here and a fresh child for the next call. Standard
 library only; on macOS and Windows the limit on memory needs psutil.
+
+>>> with Worker(timeout=10) as worker:
+...     worker.call("math:sqrt", 2.25)
+1.5
 """
 
 from __future__ import annotations

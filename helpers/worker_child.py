@@ -2,6 +2,12 @@
 
 A message is eight bytes that give its length, then its content: pickle on the way to the child, JSON on the way back.
 Standard library only.
+
+>>> from io import BytesIO
+>>> pipe = BytesIO()
+>>> write_message(pipe, b"hello")
+>>> read_message(BytesIO(pipe.getvalue()))
+b'hello'
 """
 
 from __future__ import annotations

@@ -1,0 +1,165 @@
+"""Helpers that travel: each copied alone, imported with only what it declares, and running its own example."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import takeaway
+from helpers.__main__ import main
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+# Their examples are still to be written: take a name out of here then.
+WITHOUT_EXAMPLE = {
+    *("api_names", "outdated", "port", "receivers", "whatis"),
+    *("check", "findings", "model_facts", "model_weights", "operator_trials", "trial"),
+    *("buffers", "calls", "dlpack", "engine", "graphs", "runner", "tensors"),
+    "atlas",
+}
+NAMES = sorted(path.stem for path in HELPERS.glob("*.py") if not path.stem.startswith("__"))
+ALONE = Path(__file__).with_name("copied_alone.py")
+
+
+def run_alone(folder, name, declared):
+    environment = {**os.environ, "MPLBACKEND": "agg", "WORKBOOK_STATE": str(folder / "state")}
+    return subprocess.run(
+        [sys.executable, "-I", str(ALONE), "inference", name, *declared],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_module_works_alone_with_what_it_declares(name, tmp_path):
+    assert takeaway.copy([name], tmp_path / "inference")
+    done = run_alone(tmp_path, name, takeaway.needs([name]))
+    assert done.returncode == 0, done.stderr
+    assert "failed 0" in done.stdout, done.stdout
+    missing = "examples 0" in done.stdout
+    assert missing == (name in WITHOUT_EXAMPLE), f"helpers/{name}.py: {'no' if missing else 'now an'} example"
+
+
+def test_the_guard_refuses_what_is_not_declared(tmp_path):
+    takeaway.copy(["figures"], tmp_path / "inference")
+    done = run_alone(tmp_path, "figures", ["numpy"])
+    assert "No module named 'matplotlib'" in done.stdout
+    assert "failed 0" not in done.stdout
+    done = run_alone(tmp_path, "figures", [])
+    assert "No module named 'numpy'" in done.stderr
+
+
+def test_a_failing_example_is_noticed(tmp_path):
+    takeaway.copy(["atomic"], tmp_path / "inference")
+    path = tmp_path / "inference" / "atomic.py"
+    path.write_text(path.read_text().replace("'{}'\n", "'[]'\n"))
+    assert "failed 1" in run_alone(tmp_path, "atomic", []).stdout
+
+
+def test_the_list_knows_every_module():
+    assert sorted(takeaway.helpers()) == NAMES
+    for helper in takeaway.helpers().values():
+        assert helper.line
+        assert len(helper.chapter) in (0, 2)
+    assert takeaway.helpers()["plan"].chapter == "06"
+
+
+def test_exactly_what_is_imported():
+    assert takeaway.closure(["atomic"]) == ["atomic"]
+    assert takeaway.closure(["progress"]) == ["device", "progress", "trt"]
+    plan = {"atomic", "device", "model_digest", "plan", "plan_header", "trt", "trust"}
+    assert set(takeaway.closure(["plan"])) == plan
+    assert {"buffers", "engine", "plan", "runner", "tensors"} < set(takeaway.closure(["runner"]))
+    assert "trt" in takeaway.closure(["doctor"]), "imported by its name at run time"
+    assert {"trial", "worker_child"} < set(takeaway.closure(["check"])), "named for another process"
+
+
+def test_what_has_to_be_installed():
+    assert takeaway.needs(["atomic"]) == []
+    assert takeaway.needs(["trt"]) == ["tensorrt-rtx"]
+    assert {"numpy", "tqdm", "tensorrt-rtx"} <= set(takeaway.needs(["builder"]))
+    assert {"cuda-bindings", "pycuda"} <= set(takeaway.needs(["runner"]))
+    assert {"onnx", "protobuf"} <= set(takeaway.needs(["onnx_parser"])), "imported inside a function"
+    assert "pandas" not in takeaway.needs(["runner"])
+    assert set(takeaway.needs(["lenet"])) >= {"torch", "onnx", "onnxscript"}
+
+
+def test_a_copy_has_a_licence_header_and_is_otherwise_the_same(tmp_path):
+    takeaway.copy(["trust"], tmp_path / "inference")
+    text = (tmp_path / "inference" / "trust.py").read_text()
+    header, source = text.split("\n", 3)[:3], text.split("\n", 3)[3]
+    assert "SPDX-License-Identifier: Apache-2.0" in header[1]
+    assert source == (HELPERS / "trust.py").read_text()
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_data_files_travel_too(tmp_path):
+    names = [name for name, helper in takeaway.helpers().items() if helper.data]
+    for name in names:
+        written = takeaway.copy([name], tmp_path / name / "inference")
+        for file in takeaway.helpers()[name].data:
+            assert tmp_path / name / "data" / file in written
+
+
+def test_an_existing_package_keeps_its_init_and_equal_files(tmp_path):
+    package = tmp_path / "inference"
+    package.mkdir()
+    (package / "__init__.py").write_text("mine = 1\n")
+    assert takeaway.copy(["trust"], package) == [package / "trust.py"]
+    assert takeaway.copy(["trust", "atomic"], package) == [package / "atomic.py"]
+    assert (package / "__init__.py").read_text() == "mine = 1\n"
+
+
+def test_nothing_is_overwritten_without_force(tmp_path, capsys):
+    package = tmp_path / "inference"
+    package.mkdir()
+    (package / "plan.py").write_text("mine\n")
+    assert main(["copy", "plan", "--to", str(package)]) == 1
+    assert "plan.py" in (error := capsys.readouterr().err)
+    assert "--force" in error
+    assert [path.name for path in package.iterdir()] == ["plan.py"], "nothing half-written"
+    assert (package / "plan.py").read_text() == "mine\n"
+    assert main(["copy", "plan", "--to", str(package), "--force"]) == 0
+    assert "mine" not in (package / "plan.py").read_text()
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    package = tmp_path / "inference"
+    (package / "trust.py").mkdir(parents=True)
+    with pytest.raises(OSError, match="trust"):
+        takeaway.copy(["atomic", "trust"], package, force=True)
+    assert [path.name for path in package.iterdir()] == ["trust.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plans", "--to", "x"], "no helper 'plans'"),
+        (["plan", "--to", "my-inference"], "cannot be imported as a package"),
+        (["plan", "--to", str(HELPERS)], "where the helpers come from"),
+        (["plan"], "--to which folder"),
+        (["--to", "x"], "which modules"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_line(capsys, tmp_path):
+    assert main(["copy", "runner", "--to", str(tmp_path / "inference")]) == 0
+    shown = capsys.readouterr().out
+    assert str(tmp_path / "inference" / "runner.py") in shown
+    assert "needs numpy" in shown
+    assert "one of pycuda, cuda-bindings, torch" in shown
+    assert "with a GPU: tensorrt" in shown
+    assert main(["copy", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES)
