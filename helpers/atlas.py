@@ -6,9 +6,16 @@ import functools
 import json
 from pathlib import Path
 
-from .report import BUILDS, DOES_NOT_BUILD, NEEDS_CONSTANT, NOT_SUPPORTED, PARSED
+from .report import BUILDS, CRASHES, DOES_NOT_BUILD, NEEDS_CONSTANT, NOT_SUPPORTED
 
 ATLAS = Path(__file__).parents[1] / "data" / "atlas.json"
+OUTCOMES = (
+    "built",
+    "constant",
+    "parsed",
+    "refused",
+    "crashed",
+)  # of a case; constant: only with constant inputs
 
 
 @functools.lru_cache(maxsize=1)
@@ -23,17 +30,18 @@ def read_atlas(path: Path = ATLAS) -> dict:
 
 
 def known_verdicts(operator: str) -> dict[str, str]:
-    """What each measured release makes of an ONNX operator: {"TensorRT 8.6.1": "parsed in 3 of 12 cases", …}."""
+    """What each measured release makes of an ONNX operator: {"TensorRT 8.6.1": "builds in 3 of 12 cases", …}."""
     return {release: _verdict(counts) for release, counts in read_atlas()["operators"].get(operator, {}).items()}
 
 
-def _verdict(counts: dict[str, int]) -> str:
-    cases, parsed, built = counts["cases"], counts["parsed"], counts.get("built")
-    constant = counts.get("constant", 0)  # more cases that parse once all inputs but the first are constants
-    if not parsed:
-        return NEEDS_CONSTANT if constant else NOT_SUPPORTED
-    if built == 0:
-        return DOES_NOT_BUILD
-    best = parsed if built is None else built
-    verdict = PARSED if built is None else BUILDS
-    return verdict if best == cases else f"{verdict} in {best} of {cases} cases"
+def _verdict(counts: dict) -> str:
+    built, constant, parsed, _, crashed = (counts.get(outcome, 0) for outcome in OUTCOMES)
+    cases = sum(counts.get(outcome, 0) for outcome in OUTCOMES)
+    if built:
+        part = "" if built + constant == cases else f" in {built + constant} of {cases} cases"
+        return f"{BUILDS}{part}, {constant} with constant inputs" if constant else BUILDS + part
+    if constant:
+        return NEEDS_CONSTANT if constant == cases else f"{NEEDS_CONSTANT}; {constant} of {cases} cases"
+    if crashed:
+        return CRASHES
+    return DOES_NOT_BUILD if parsed else NOT_SUPPORTED

@@ -168,9 +168,9 @@ class _Check:
                 if last:
                     return None, f"crashes TensorRT ({error.cause})"
             except WorkerTimeout:
-                return None, f"takes TensorRT longer than the time limit of {self.limits['timeout']:g} s"
+                return None, f"takes longer than the time limit of {self.limits['timeout']:g} s"
             except WorkerMemory:
-                return None, f"takes TensorRT more than the memory limit of {self.limits['memory'] / 2**30:.3g} GiB"
+                return None, f"takes more than the memory limit of {self.limits['memory'] / 2**30:.3g} GiB"
             except WorkerRaised as error:
                 return None, f"fails in Python ({error})"
         raise AssertionError("unreachable")

@@ -42,7 +42,7 @@ def _judge_external(report: Report, files: list[dict]) -> bool:
         elif not file["found"]:
             report.add("error", f"external data is missing: {tensor} is in {file['name']!r}", COPY, file["name"])
         elif file["short"]:
-            what = f"external data is cut short: tensor {file['short']!r} ends beyond the {file['bytes']:,} bytes"
+            what = f"external data is cut short: tensor {file['short']!r} is not within its {file['bytes']:,} bytes"
             report.add("error", what, "copy the file again, or repeat the export", file["name"])
         else:
             continue
@@ -58,6 +58,9 @@ def _judge_checker(report: Report, facts: dict, missing: bool) -> bool:
     elif complaint and not missing:
         todo = "repeat the export with a current PyTorch and opset, or mend the graph with onnx-graphsurgeon"
         report.add("error", complaint, todo)
+        return False
+    if facts["misfits"]:
+        report.add("error", facts["misfits"][0], "the file is damaged: repeat the export, or the copy")
         return False
     if facts["inference"]:
         todo = "look at that node: declared and real shapes or types differ; export again, or mend the graph"

@@ -35,9 +35,9 @@ def facts(path: str) -> dict:
     graph = model.graph
     if not model.HasField("graph") or not model.ir_version:
         return {"unusable": "is not an ONNX model: there is no graph, or no IR version, in it"}
-    tensors, types = list(all_tensors(graph)), infer(path)
+    tensors = list(all_tensors(graph))
     initializers = {tensor.name for tensor in graph.initializer}
-    return {
+    found = {
         "unusable": None,
         "ir_version": model.ir_version,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
@@ -47,7 +47,8 @@ def facts(path: str) -> dict:
         "operators": _operators(model),
         "nodes": [[node.name, domain_of(node), node.op_type] for node in graph.node],
         "checker": _check(path),
-        "inference": types[1],
+        "inference": infer(path)[1],
+        "misfits": counts[2],
         "weights": counts[0],
         "suspicious": counts[1],
         "external": _external(tensors, Path(path).parent),
@@ -56,6 +57,7 @@ def facts(path: str) -> dict:
         "no_outputs": [name_of(node, i) for i, node in enumerate(graph.node) if not node.output],
         "zero_divisions": list(_zero_divisions(graph)),
     }
+    return _as_text(found)
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,8 +85,10 @@ def infer(path: str) -> tuple[dict, str | None]:
     """The onnx.TypeProto of every tensor that has one, by name, and what shape inference complains about, or None."""
     from onnx import shape_inference
 
-    model, _ = read_model(path)
+    model, (_, _, misfits) = read_model(path)
     complaint = None
+    if misfits:  # shape inference takes memory as the shapes say, not as the data does
+        return {}, misfits[0]
     try:
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # onnx raises its own, and RuntimeError, ValueError and more
@@ -93,9 +97,8 @@ def infer(path: str) -> tuple[dict, str | None]:
             model = shape_inference.infer_shapes(model, data_prop=True)
         except Exception:
             model, _ = read_model(path)
-    graph = model.graph
-    types = {value.name: value.type for value in [*graph.value_info, *graph.output, *graph.input]}
-    return types, complaint
+    values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
+    return {value.name: value.type for value in values}, complaint
 
 
 def all_graphs(graph) -> Iterator:
@@ -143,6 +146,15 @@ def constants(graph) -> dict:
     return found
 
 
+def _as_text(found):
+    """The same with strings for bytes: protobuf gives names that are not UTF-8 as bytes."""
+    if isinstance(found, dict):
+        return {_as_text(key): _as_text(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [_as_text(value) for value in found]
+    return found.decode(errors="replace") if isinstance(found, bytes) else found
+
+
 def _check(path: str) -> str | None:
     """What onnx.checker says: None if nothing. By path, so that it sees external data and takes more than 2 GB."""
     import onnx
@@ -156,8 +168,7 @@ def _check(path: str) -> str | None:
 
 def _line(error: Exception) -> str:
     """The first lines of an exception, without onnx's context, as one line."""
-    text = str(error).split("==> Context:")[0]
-    return " ".join(text.split()) or type(error).__name__
+    return " ".join(str(error).split("==> Context:")[0].split()) or type(error).__name__
 
 
 def _tensor(value) -> dict:
@@ -167,10 +178,9 @@ def _tensor(value) -> dict:
     if kind != "tensor_type":
         return {"name": value.name, "type": kind or "unknown", "shape": None}
     tensor = value.type.tensor_type
-    known = tensor.elem_type in TensorProto.DataType.values()
+    known = {number: name for name, number in TensorProto.DataType.items()}
     shape = [_dimension(dimension) for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
-    name = TensorProto.DataType.Name(tensor.elem_type) if known else f"type {tensor.elem_type}"
-    return {"name": value.name, "type": name, "shape": shape}
+    return {"name": value.name, "type": known.get(tensor.elem_type, f"type {tensor.elem_type}"), "shape": shape}
 
 
 def _dimension(dimension) -> int | str:
@@ -208,14 +218,13 @@ def _external(tensors: list, folder: Path) -> list[dict]:
             location,
             {"name": location, "bytes": size, "found": there, "allowed": allowed, "tensor": tensor.name, "short": ""},
         )
-        if there and not entry["short"] and offset + (length or 0) > size:
+        if there and not entry["short"] and (offset < 0 or offset + (length or 0) > size):
             entry["short"] = tensor.name
     return list(files.values())
 
 
 def _names_of_type(graph, tensors: list, element_type: int) -> list[str]:
-    values = [*graph.input, *graph.output]
-    names = [value.name for value in values if value.type.tensor_type.elem_type == element_type]
+    names = [value.name for value in [*graph.input, *graph.output] if value.type.tensor_type.elem_type == element_type]
     names += [tensor.name for tensor in tensors if tensor.data_type == element_type]
     for i, node in enumerate(graph.node):
         if node.op_type == "Cast" and any(a.name == "to" and a.i == element_type for a in node.attribute):

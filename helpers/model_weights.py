@@ -5,6 +5,8 @@ Weights in files of external data are read piece by piece, so a model larger tha
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +18,8 @@ FP16_LARGEST = 65504.0
 FP16_SMALLEST_NORMAL = 2.0**-14
 
 
-def count_weights(tensors: list, folder: Path) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Counts over all TensorProtos, and for each tensor by its name what is suspicious in it.
+def count_weights(tensors: list, folder: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], list[str]]:
+    """Counts over all TensorProtos; what is suspicious, by the tensor's name; and sentences on what does not fit.
 
     The counts: tensors, values, bytes, nan, inf, fp16_overflow (finite, but above 65504), fp16_subnormal (not zero,
     but below 2**-14, where FP16 loses precision). External data that is missing or too short counts as nothing.
@@ -36,15 +38,25 @@ def count_weights(tensors: list, folder: Path) -> tuple[dict[str, int], dict[str
             suspicious[tensor.name] = dict(found)
             total += found
     names = ("tensors", "values", "bytes", "nan", "inf", "fp16_overflow", "fp16_subnormal")
-    return {name: total[name] for name in names}, suspicious
+    return {name: total[name] for name in names}, suspicious, [text for text in map(_misfit, tensors) if text]
 
 
 def external_file(tensor) -> tuple[str, int, int | None] | None:
-    """The location, offset and length of a tensor's external data as its entries say; None for a tensor without."""
+    """The location, offset and length of a tensor's external data as its entries say; None for a tensor without.
+
+    Where an entry is no number, the offset is -1, and there is nothing to be read.
+    """
     if tensor.data_location != tensor.EXTERNAL:
         return None
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    return entries.get("location", ""), _number(entries.get("offset")) or 0, _number(entries.get("length"))
+    location = entries.get("location", "")
+    if isinstance(location, bytes):  # protobuf's way with names that are not UTF-8
+        location = location.decode(errors="replace")
+    try:
+        offset, length = _number(entries.get("offset")), _number(entries.get("length"))
+    except ValueError:
+        return location, -1, None
+    return location, offset or 0, length
 
 
 def inside(folder: Path, location: str) -> bool:
@@ -55,32 +67,57 @@ def inside(folder: Path, location: str) -> bool:
         return False
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+def _misfit(tensor) -> str | None:
+    """Whether a tensor holds other values than its shape says, which neither onnx nor TensorRT survives for sure."""
+    if external_file(tensor) is not None:
+        return None
+    if min(tensor.dims, default=0) < 0:
+        return f"constant {tensor.name!r} has the impossible shape {tuple(tensor.dims)}"
+    dtype, size = _dtype(tensor), math.prod(tensor.dims)
+    held = len(tensor.float_data) or len(tensor.int64_data) or len(tensor.double_data)
+    if tensor.raw_data and dtype is not None:
+        held = len(tensor.raw_data) / dtype.itemsize
+    elif dtype is None or tensor.int32_data or tensor.string_data or tensor.uint64_data or dtype.kind == "c":
+        return None
+    return None if held == size else f"constant {tensor.name!r} holds {held:g} values; its shape says {size:g}"
 
 
-def _pieces(tensor, folder: Path) -> Iterator[np.ndarray]:
-    from onnx import helper, numpy_helper
+def _dtype(tensor) -> np.dtype | None:
+    """NumPy's type of a tensor's elements; None for those that are packed several to a byte, or unknown."""
+    from onnx import helper
 
     try:
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
     except (KeyError, TypeError, ValueError):
+        return None
+    packed = re.fullmatch("u?int[24]|float4.*|object", dtype.name)
+    return None if packed or not dtype.itemsize else dtype
+
+
+def _number(text: str | None) -> int | None:
+    if text is not None and not re.fullmatch("[0-9]{1,18}", str(text)):
+        raise ValueError(f"{text!r} is not a number of bytes")
+    return None if text is None else int(text)
+
+
+def _pieces(tensor, folder: Path) -> Iterator[np.ndarray]:
+    from onnx import numpy_helper
+
+    dtype, external = _dtype(tensor), external_file(tensor)
+    if dtype is None or _misfit(tensor):
         return
-    packed = dtype.itemsize == 0 or dtype.name in ("int4", "uint4", "int2", "uint2", "float4_e2m1fn")
-    external = external_file(tensor)
-    if external is not None and not packed:
+    if external is not None:
         location, offset, length = external
-        if inside(folder, location) and (folder / location).is_file():
+        if offset >= 0 and inside(folder, location) and (folder / location).is_file():
             yield from _file_pieces(folder / location, dtype, offset, length)
-    elif external is None and tensor.raw_data and not packed:
-        whole = len(tensor.raw_data) // dtype.itemsize
-        values = np.frombuffer(tensor.raw_data, dtype, whole)
+    elif tensor.raw_data:
+        values = np.frombuffer(tensor.raw_data, dtype)
         for start in range(0, values.size, PIECE):
             yield values[start : start + PIECE]
-    elif external is None and tensor.data_type != tensor.STRING:
+    else:
         try:
             yield numpy_helper.to_array(tensor)
-        except (ValueError, TypeError):  # fewer values than the shape says: the checker has told of that
+        except (ValueError, TypeError):  # too few values: the checker says so
             return
 
 

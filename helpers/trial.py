@@ -12,7 +12,7 @@ import numpy as np
 
 from .builder import BuildError, BuildOptions, create_config
 from .logger import errors, get_logger
-from .onnx_parser import OnnxParseError, parse_onnx
+from .onnx_parser import parse_onnx
 from .trt import FLAVOUR, VERSION, trt
 
 NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
@@ -34,7 +34,7 @@ def parse(model: str | bytes) -> dict:
     """
     try:
         network = parse_onnx(model)
-    except (OnnxParseError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:  # OnnxParseError among them
         node_errors = [[e.node, e.operator, _without_noise(e.description)] for e in getattr(error, "errors", [])]
         return {"layers": 0, "errors": node_errors, "message": _without_noise(str(error)), "shape_inputs": []}
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
@@ -54,7 +54,7 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
         config = create_config(network.builder, network, options)
         with get_logger().capture() as messages:
             plan = network.builder.build_serialized_network(network, config)
-    except (OnnxParseError, BuildError, ValueError, FileNotFoundError) as error:
+    except (BuildError, ValueError, OSError) as error:
         return {"plan_bytes": None, "message": _without_noise(str(error))}
     if plan is None:
         return {"plan_bytes": None, "message": _without_noise("\n".join(errors(messages)) or "no reason was logged")}

@@ -38,6 +38,13 @@ def node_without_outputs(operator: str = "Foo", domain: str = "ours") -> onnx.Mo
     return model([node(operator, ["x"], [], domain=domain), node("Relu", ["x"], ["y"])], domains=[OURS])
 
 
+def too_many_dimensions(rank: int = 100) -> onnx.ModelProto:
+    """Kills the parser of TensorRT for RTX 1.7 with SIGSEGV, and passes onnx.checker. TensorRT has 8 dimensions."""
+    shape = [1] * (rank - 1) + [4]
+    nodes = [node("Reshape", ["x", "shape"], ["y"])]
+    return model(nodes, outputs=[value("y", FLOAT, shape)], constants=[constant("shape", shape)])
+
+
 def unknown_operator(domain: str = "") -> onnx.ModelProto:
     return model([node("Foo", ["x"], ["z"], "foo", domain=domain), node("Relu", ["z"], ["y"])], domains=[OURS])
 

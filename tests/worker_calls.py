@@ -100,6 +100,19 @@ def start_a_child_and_hang(path: str):
     time.sleep(600)
 
 
+def recorder_before_parser(path: str):
+    """Frees a network that had an error recorder before its parser was made: TensorRT for RTX 1.7 dies of it."""
+    from helpers.builder import create_network
+    from helpers.logger import ErrorRecorder, get_logger
+    from helpers.trt import trt
+
+    network = create_network()
+    network.error_recorder = ErrorRecorder()
+    parser = trt.OnnxParser(network, get_logger())
+    parser.parse_from_file(path)
+    del parser, network
+
+
 _starts = 0
 
 

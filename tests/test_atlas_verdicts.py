@@ -1,0 +1,43 @@
+"""helpers/atlas.py: counts of test cases as one verdict, and the verdicts of other releases in a report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from helpers import atlas, operator_trials
+from helpers.report import Operator, Report
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ({"built": 4}, "builds"),
+        ({"built": 3, "refused": 5, "reason": "why"}, "builds in 3 of 8 cases"),
+        ({"built": 3, "constant": 1}, "builds, 1 with constant inputs"),
+        ({"built": 2, "constant": 1, "crashed": 1}, "builds in 3 of 4 cases, 1 with constant inputs"),
+        ({"constant": 2, "reason": "why"}, "needs a constant input"),
+        ({"constant": 2, "refused": 3}, "needs a constant input; 2 of 5 cases"),
+        ({"parsed": 2, "refused": 3}, "parses, does not build"),
+        ({"refused": 3}, "not supported"),
+        ({"crashed": 1, "refused": 3}, "crashes TensorRT"),
+    ],
+)
+def test_verdict_of_counts(counts, verdict):
+    assert atlas._verdict(counts) == verdict
+
+
+def test_no_atlas(tmp_path):
+    assert atlas.read_atlas(tmp_path / "none.json") == {"runs": {}, "operators": {}}
+
+
+def test_elsewhere_in_a_report(tmp_path, monkeypatch):
+    """An atlas of two releases: the installed one is not "elsewhere", but warns of what it never built."""
+    content = {"runs": {}, "operators": {"Relu": {"here": {"parsed": 2}, "there": {"built": 2}}}}
+    (tmp_path / "atlas.json").write_text(json.dumps(content))
+    monkeypatch.setattr(atlas, "read_atlas", lambda: json.loads((tmp_path / "atlas.json").read_text()))
+    report = Report("m", tensorrt="here", operators=[Operator("", "Relu", 14, 1), Operator("ours", "Relu", 1, 1)])
+    operator_trials.judge_operators(report, {"nodes": []}, "m", None, "parsed", None, [])
+    assert [operator.elsewhere for operator in report.operators] == [{"there": "builds"}, {}]
+    assert [(p.where, p.severity) for p in report.problems] == [("Relu", "warning")]
