@@ -7,6 +7,7 @@ version, ``hasattr`` or ``except AttributeError`` is found too, but marked as gu
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .receivers import Receivers, Thing
 # Names of removed members that other libraries or one's own classes have too: these need a receiver that is known.
 _COMMON = re.compile(
     "add_(convolution|deconvolution|padding|pooling)|build_engine|cell_state|compute_precision|components_per_element|"
-    "data_length|dynamic_range|free|get_(algorithm|batch|batch_size|location|quantile|shape|strides)|hidden_.*|input_mode|"
+    "data_length|free|get_(algorithm|batch|batch_size|location|quantile|shape|strides)|hidden_.*|input_mode|"
     "kernel_size|max_batch_size|max_seq_length|num_fields|num_output_channels|parse_buffer|(read|write)_.*_cache|"
     "register_(in|out)put|seq_lengths|tensor_format|timing_msec|vectorized_dim|workspace_size"
 )
@@ -49,8 +50,8 @@ class Program:
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._things = Receivers(trees)
-        self._version_names = {
-            target.id
+        self._versions: dict[str, ast.AST] = {  # names for the version, or for what a test of it said
+            target.id: node.value
             for tree in trees
             for node in ast.walk(tree)
             if isinstance(node, ast.Assign) and "__version__" in ast.dump(node.value)
@@ -64,8 +65,8 @@ class Program:
         for node in ast.walk(tree):
             for line, finding in self._of(node):
                 if (line, finding.name) not in found:
-                    guarded = any(self._guards(parent) for parent in self._things.parents(node))
-                    found[line, finding.name] = Finding(**{**vars(finding), "line": line, "guarded": guarded})
+                    guarded = self._guarded(node)
+                    found[line, finding.name] = dataclasses.replace(finding, line=line, guarded=guarded)
         return [found[key] for key in sorted(found)]
 
     def _of(self, node: ast.AST) -> Iterator[tuple[int, Finding]]:
@@ -87,11 +88,10 @@ class Program:
                 thing = self._things.of(item.context_expr)
                 if thing and thing.what == "object" and thing.name in _MANAGERS:
                     use = "an ordinary assignment: TensorRT warns, and nothing is freed at the end of the block"
-                    yield item.context_expr.lineno, Finding(0, f"with {thing.name}", "changed", "8.6 or before", use)
-        elif isinstance(node, (ast.For, ast.comprehension)) and self._is(node.iter, "ICudaEngine"):
-            yield node.iter.lineno, _gone(names()["ICudaEngine.__len__"], "for … in engine")
+                    yield item.context_expr.lineno, Finding(0, f"with {thing.name}", "advice", "", use)
         elif isinstance(node, ast.Subscript) and self._is(node.value, "ICudaEngine"):
-            yield node.lineno, _gone(names()["ICudaEngine.get_binding_name"], "engine[…]")
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+                yield node.lineno, _gone(names()["ICudaEngine.get_binding_index"], "engine[name]")
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
             owner = self._things.of(node.right.value) if isinstance(node.right, ast.Attribute) else None
             if owner and owner.what == "class" and names()[owner.name].kind == "enum":
@@ -114,6 +114,8 @@ class Program:
 
     def _member(self, node: ast.Attribute) -> Finding | None:
         owner, attr = self._things.of(node.value), node.attr
+        if owner is None and attr in ("dtype", "precision") and self._given_type(node):
+            owner = Thing("object", "ITensor" if attr == "dtype" else "ILayer")
         if owner is None:
             return self._by_name_alone(node)
         if owner.what == "module":
@@ -134,6 +136,15 @@ class Program:
         if entry is None and owner.name.endswith("Layer"):
             entry = names().get(f"ILayer.{attr}")
         return _gone(entry) if entry and entry.gone else None
+
+    def _given_type(self, node: ast.Attribute) -> bool:
+        """Whether something that is not self is assigned one of TensorRT's types, as in layer.precision = trt.int8."""
+        parent = next(self._things.parents(node))
+        if not isinstance(parent, ast.Assign) or _SETTINGS.fullmatch(getattr(node.value, "id", "")):
+            return False
+        value = parent.value
+        owner = self._things.of(value.value) if isinstance(value, ast.Attribute) else None
+        return owner is not None and owner.name in ("", "DataType") and owner.what != "object"
 
     def _by_name_alone(self, node: ast.Attribute) -> Finding | None:
         entries = [
@@ -166,27 +177,48 @@ class Program:
             return Finding(0, text, "changed", "11.4 (still in 10.16)", use, "The type is needed now; 8.6 takes none.")
         return None
 
-    def _guards(self, node: ast.AST) -> bool:
-        """Whether what is inside ``node`` runs only after a test of the version or of a name."""
-        if isinstance(node, ast.Try):
-            caught = "".join(ast.dump(handler.type) for handler in node.handlers if handler.type)
-            return "AttributeError" in caught
-        if not isinstance(node, (ast.If, ast.IfExp, ast.BoolOp)):
-            return False
-        tests = ast.walk(node if isinstance(node, ast.BoolOp) else node.test)
-        return any(self._tests(part) for part in tests)
+    def _guarded(self, node: ast.AST) -> bool:
+        """Whether ``node`` runs only after a test of a name, or on the old side of a test of the version."""
+        for parent in self._things.parents(node):
+            if isinstance(parent, ast.Try):
+                caught = "".join(ast.dump(handler.type) for handler in parent.handlers if handler.type)
+                if "AttributeError" in caught:
+                    return True
+            elif isinstance(parent, (ast.If, ast.IfExp)):
+                if any(_asks(part) for part in ast.walk(parent.test)):
+                    return True
+                new = self._new(parent.test)
+                side = parent.body if new is False else parent.orelse
+                if new is not None and any(child is node for child in (side if isinstance(side, list) else [side])):
+                    return True
+            elif isinstance(parent, ast.BoolOp) and any(_asks(part) for part in ast.walk(parent)):
+                return True
+            node = parent
+        return False
 
-    def _tests(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Name):
-            return node.id in self._version_names
-        if isinstance(node, ast.Attribute):
-            return node.attr == "__version__"
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            return False
-        if node.func.id == "hasattr":
-            name = node.args[-1] if node.args else None
-            return not isinstance(name, ast.Constant) or bool(find(str(name.value)))
-        return node.func.id in _CAPABILITY
+    def _new(self, test: ast.AST) -> bool | None:
+        """True for a test that newer versions pass, False for one that older versions pass, None for any other."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            new = self._new(test.operand)
+            return None if new is None else not new
+        if isinstance(test, ast.Name) and isinstance(self._versions.get(test.id), (ast.Compare, ast.UnaryOp)):
+            return self._new(self._versions[test.id])
+        if not isinstance(test, ast.Compare):
+            return None
+        about = "__version__" in ast.dump(test.left) or any(
+            isinstance(part, ast.Name) and part.id in self._versions for part in ast.walk(test.left)
+        )
+        return isinstance(test.ops[0], (ast.Gt, ast.GtE)) if about else None
+
+
+def _asks(node: ast.AST) -> bool:
+    """Whether this is a call that asks for a name of TensorRT or a capability: hasattr, or has of helpers.trt."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    if node.func.id == "hasattr":
+        name = node.args[-1] if node.args else None
+        return not isinstance(name, ast.Constant) or bool(find(str(name.value)))
+    return node.func.id in _CAPABILITY
 
 
 def _gone(entry: Name, said: str = "") -> Finding:
@@ -211,12 +243,8 @@ def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | 
 
 
 def _number(node: ast.AST) -> int | None:
-    """The value of an expression of numbers alone, such as 1 << 1; None for any other."""
-    if not all(isinstance(part, (ast.Constant, ast.BinOp, ast.operator)) for part in ast.walk(node)):
-        return None
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, int) else None
-    left, right = _number(node.left), _number(node.right)
-    if left is None or right is None or not isinstance(node.op, (ast.LShift, ast.BitOr, ast.Add)) or right > 64:
-        return None
-    return {ast.LShift: int.__lshift__, ast.BitOr: int.__or__, ast.Add: int.__add__}[type(node.op)](left, right)
+    """The value of a number or of a shift of numbers, such as 1 << 1; None for anything else."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
+        left, right = _number(node.left), _number(node.right)
+        return None if left is None or right is None or right > 63 else left << right
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None

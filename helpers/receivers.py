@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .api_names import names
 
-_MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?")
+_MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?(?![\w.])")
 _OWN = re.compile(r"(^|\.)trt$")  # `from helpers.trt import trt`: a module of one's own that chooses the flavour
 # What well-known calls return, whatever they are called on: no other library has methods of these names.
 _RESULTS = {
@@ -79,7 +79,7 @@ class Receivers:
         for node in self._nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._import(node)
-        self.imports_tensorrt = bool(self._known)
+        self.imports_tensorrt = any(thing != OTHER for thing in self._known.values())
         imported = dict(self._known)
         for _ in range(4):  # each round carries what is known one call further
             before, self._known = self._known, dict(imported)
@@ -100,6 +100,8 @@ class Receivers:
             if isinstance(node, ast.Attribute):
                 found = self._attribute(self.of(node.value), node.attr) or found
             by_name = node.id if isinstance(node, ast.Name) else node.attr
+            if found in (None, UNKNOWN) and key and by_name == "trt":
+                return Thing("module")
             if found in (None, UNKNOWN) and key and self.imports_tensorrt and by_name in _BY_NAME:
                 return Thing("object", _BY_NAME[by_name])
             return None if found == UNKNOWN else found
@@ -129,6 +131,9 @@ class Receivers:
 
     def _call(self, node: ast.Call) -> Thing | None:
         called = self.of(node.func)
+        text = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+        if isinstance(text, str) and "import" in ast.unparse(node.func) and _MODULE.match(text):
+            return Thing("module")  # importlib.import_module("tensorrt") and the like
         if called and called.what == "class":
             return Thing("object", called.name)
         if isinstance(node.func, ast.Attribute):
@@ -227,6 +232,7 @@ class Receivers:
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         scope = self._scope(node)
         for alias in node.names:
+            self._known.setdefault((scope, alias.asname or alias.name.split(".")[0]), OTHER)
             bound = alias.asname or alias.name.split(".")[0]
             if isinstance(node, ast.Import):
                 if _MODULE.fullmatch(alias.name.split(".")[0]):

@@ -49,6 +49,33 @@ def test_what_is_behind_a_test_of_the_version_does_not_count():
     assert guarded == ["IBuilderConfig.max_workspace_size", "ICudaEngine.num_bindings"]
 
 
+@pytest.mark.parametrize(
+    ("test", "old"),
+    [
+        ("trt.__version__[0] < '7'", "body"),
+        ("int(trt.__version__.split('.')[0]) >= 10", "else"),
+        ("not is_ten", "body"),
+        ("is_ten", "else"),
+        ("version < (10, 0)", "body"),
+        ("verbose", None),
+    ],
+)
+def test_only_the_old_side_of_a_version_test_is_guarded(test, old):
+    source = f"""
+import tensorrt as trt
+version = tuple(map(int, trt.__version__.split(".")[:2]))
+is_ten = int(trt.__version__.split(".")[0]) >= 10
+if {test}:
+    engine.num_bindings
+else:
+    engine.num_bindings
+"""
+    body, otherwise = port_source(source)
+    assert (body.guarded, otherwise.guarded) == (old == "body", old == "else")
+    one, two = port_source(source.split("if ")[0] + f"a = (engine.num_bindings if {test} else\n engine.num_bindings)")
+    assert (one.guarded, two.guarded) == (old == "body", old == "else")
+
+
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_nothing_is_outdated_in_our_own_code(path):
     assert [finding for finding in port(path) if counts(finding)] == []
@@ -70,6 +97,7 @@ def test_every_finding_says_when_and_what_instead():
         "import sqlite3\ncontext = sqlite3.connect('x')\ncontext.execute('select 1')",
         "from tensorflow.python.compiler.tensorrt import trt_convert as trt\ntrt.BuilderFlag.FP16",
         "import tensorrt as trt\nimport zmq\ncontext = zmq.Context()\nfor x in context.engine: pass",
+        "import tensorrt as trt\ndef f(engine): return [name for name in engine], engine[0]",
         "import tensorrt as trt\nengine = [1, 2]\nfor part in engine: len(engine)",
         "import torch\nlayer = torch.nn.Conv2d(1, 1, 3)\nlayer.kernel_size, layer.stride, layer.precision",
         "import tensorrt as trt\nclass A:\n    def build_engine(self): pass\n    def b(self): self.build_engine()",
@@ -95,12 +123,18 @@ def test_what_only_looks_like_tensorrt_is_left_alone(source):
             ["len(engine)"],
         ),
         (
-            "import tensorrt as trt\ndef f(e): return [n for n in e]\nf(e=x.create_execution_context().engine)",
-            ["for … in engine"],
+            "import tensorrt as trt\ndef f(e): return e['x']\nf(e=x.create_execution_context().engine)",
+            ["engine[name]"],
         ),
         ("import tensorrt as trt\ndef f(n: trt.INetworkDefinition): n.add_rnn_v2", ["INetworkDefinition.add_rnn_v2"]),
         ("y.execute(batch_size=1, bindings=b)", ["IExecutionContext.execute"]),
         ("b.create_network(flags := 2)", []),
+        ("import tensorrt as trt\ndef f(x): x.precision = trt.int8", ["ILayer.precision"]),
+        ("import tensorrt as trt\ndef f(x): x.dtype = trt.DataType.HALF", ["ITensor.dtype ="]),
+        ("import tensorrt as trt\nclass A:\n    def f(self): self.dtype = trt.int8", []),
+        ("import importlib\ntrt = importlib.import_module('tensorrt')\ntrt.BuilderFlag.FP16", ["BuilderFlag.FP16"]),
+        ("from mine import modules\ntrt, _ = modules()\ntrt.BuilderFlag.FP16", ["BuilderFlag.FP16"]),
+        ("import tensorrt as trt\ndef f(tensor): tensor.dynamic_range = (0, 1)", ["ITensor.dynamic_range"]),
         ("b.create_network(3)", ["create_network(3)"]),
         ("import tensorrt as trt\n(trt\n.BuilderFlag\n.FP16)", ["BuilderFlag.FP16"]),
     ],

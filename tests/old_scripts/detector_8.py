@@ -48,7 +48,7 @@ class Detector:
         self.context.execute_async_v2(addresses, torch.cuda.current_stream().cuda_stream)  # port: execute_async_v2
         if self.model.has_implicit_batch_dimension:  # port: has_implicit_batch_dimension
             self.context.execute(self.batch_size, addresses)  # port: IExecutionContext.execute
-        return self.bindings["output"].data, self.model["output"], len(self.model)  # port: engine[…], len(engine)
+        return self.bindings["output"].data, self.model["output"], len(self.model)  # port: engine[name], len(engine)
 
 
 def export(onnx_file, calibrator, half=True, names=None):

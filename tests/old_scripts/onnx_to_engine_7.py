@@ -61,7 +61,7 @@ def load_engine(path):
 def allocate_buffers(engine):
     inputs, outputs, bindings = [], [], []
     stream = cuda.Stream()
-    for binding in engine:  # port: for … in engine
+    for binding in engine:  # still gives the names
         size = trt.volume(engine.get_binding_shape(binding))  # port: get_binding_shape
         size *= engine.max_batch_size  # port: max_batch_size
         dtype = trt.nptype(engine.get_binding_dtype(binding))  # port: get_binding_dtype
