@@ -190,6 +190,7 @@ context.execute_async_v3(0)
     "two capabilities": "if True and has('gpu', 'progress_monitor'): print(trt.IProgressMonitor)",
     "hasattr": "if hasattr(config, 'max_workspace_size'): config.max_workspace_size = 1",
     "hasattr and": "hasattr(trt.BuilderFlag, 'FP16') and config.set_flag(trt.BuilderFlag.FP16)",
+    "a condition with a name": "late = not has('weak_typing')\nif not late: config.set_flag(trt.BuilderFlag.FP16)",
     "not hasattr": "if not hasattr(trt.BuilderFlag, 'FP16'): pass\nelse: trt.BuilderFlag.FP16",
     "getattr": "flag = getattr(trt.BuilderFlag, 'FP16', None)",
     "except": "try: config.set_flag(trt.BuilderFlag.FP16)\nexcept AttributeError: pass",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tools.api_data import Api
@@ -43,13 +43,16 @@ class Conditions:
             raise ValueError(f"helpers/trt.py knows no capability {name!r}")
         return self.split(self._capabilities[name], _resolve_in_trt)
 
-    def split(self, test: ast.expr, resolve: Resolve) -> Sides:
+    def split(self, test: ast.expr, resolve: Resolve, named: Mapping[str, Sides] | None = None) -> Sides:
+        """``resolve`` says what of TensorRT an expression is; ``named`` are conditions that have a name."""
         everything, nothing = self.api.releases, frozenset()
+        if isinstance(test, ast.Name):
+            return (named or {}).get(test.id, (everything, everything))
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            yes, no = self.split(test.operand, resolve)
+            yes, no = self.split(test.operand, resolve, named)
             return no, yes
         if isinstance(test, ast.BoolOp):
-            parts = [self.split(part, resolve) for part in test.values]
+            parts = [self.split(part, resolve, named) for part in test.values]
             together, either = frozenset.intersection, frozenset.union
             if isinstance(test.op, ast.Or):
                 together, either = either, together
@@ -58,7 +61,7 @@ class Conditions:
             return everything, everything
         name, constants = test.func.id, [a.value for a in test.args if isinstance(a, ast.Constant)]
         if name == "bool" and len(test.args) == 1:
-            return self.split(test.args[0], resolve)
+            return self.split(test.args[0], resolve, named)
         if name == "has" and constants and len(constants) == len(test.args):
             sides = [self.capability(constant) for constant in constants]
             return frozenset.intersection(*(y for y, _ in sides)), frozenset.union(*(n for _, n in sides))

@@ -13,18 +13,13 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.api_conditions import Conditions
 from tools.api_data import Api, Member
 from tools.api_sources import ROOT, Source, sources
+from tools.api_values import UNKNOWN, Function, Ours, Problem, Scope, Value, merge, note, one
 
-# A value is a set of what it may be, each as a tuple: ("module",), ("class", "Builder"), ("inst", "Builder"),
-# ("method", "Builder", "reset"), ("plain", "int"), ("seq", value), ("tuple", values), ("function", Function),
-# ("ourclass", Ours), ("our", Ours), ("bound", Function, Ours), ("helpers", "builder"). The empty set: unknown.
-Value = frozenset
-UNKNOWN: Value = frozenset()
 PLAIN = {"int", "float", "bool", "str"}
 # What a parameter of these names is where neither an annotation nor a call says so.
 CONVENTIONS = {
@@ -37,78 +32,6 @@ CONVENTIONS = {
 }
 MISSING = {"AttributeError", "Exception", "BaseException"}
 REFUSED = {"TypeError", "ValueError", "Exception", "BaseException"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    where: str
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.where}:{self.line}: {self.text}"
-
-
-@dataclass(eq=False)
-class Function:
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-    scope: Scope
-    source: Source
-    releases: frozenset[str]
-    owner: Ours | None = None
-    given: dict[str, Value | None] = field(default_factory=dict)  # what calls gave for parameters in the last round
-    giving: dict[str, Value | None] = field(default_factory=dict)  # and what they give in this one
-    result: Value = UNKNOWN
-    returned: list[Value] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class Ours:
-    """A class of our own: the TensorRT classes that it derives from, its methods and the attributes of ``self``."""
-
-    bases: list[str]
-    parents: list[Ours]
-    members: dict[str, Value | None] = field(default_factory=dict)  # as known from the last round
-    defining: dict[str, Value | None] = field(default_factory=dict)  # and from this one
-
-
-class Scope:
-    def __init__(self, outer: Scope | None = None):
-        self.outer, self.now, self.ever = outer, {}, {}
-
-    def set(self, name: str, value: Value) -> None:
-        self.now[name] = value
-        note(self.ever, name, value)
-
-    def get(self, name: str) -> Value:
-        if name in self.now:
-            return self.now[name]
-        scope = self.outer
-        while scope is not None:
-            if name in scope.ever:
-                return scope.ever[name] or UNKNOWN
-            scope = scope.outer
-        return UNKNOWN
-
-
-def one(*parts) -> Value:
-    return frozenset([parts])
-
-
-def merge(a: Value | None, b: Value | None) -> Value | None:
-    """What may be either; None, for good, once there was something unknown among it."""
-    if a is None or b is None or not a or not b:
-        return None
-    return a | b
-
-
-def note(values: dict[str, Value | None], name: str, value: Value) -> None:
-    """One more thing that ``name`` may be. ``None`` at first, as in ``self.context = None``, does not count."""
-    nothing = one("plain", "None")
-    if values.get(name, nothing) == nothing:
-        values[name] = value
-    elif value != nothing:
-        values[name] = merge(values[name], value)
 
 
 class Checker:
@@ -211,7 +134,7 @@ class Reader(ast.NodeVisitor):
     def split(self, test: ast.expr) -> tuple[frozenset[str], frozenset[str]]:
         """The releases in which the test may be true, and may be false. Says so where no release passes it."""
         self.visit(test)
-        yes, no = self.conditions.split(test, self.resolve)
+        yes, no = self.conditions.split(test, self.resolve, self.scope.conditions)
         negated = isinstance(
             test, ast.UnaryOp
         )  # "not hasattr(...)" may well ask whether it is one of TensorRT's at all
@@ -325,6 +248,10 @@ class Reader(ast.NodeVisitor):
         value = self.visit(node.value)
         for target in node.targets:
             self.assign(target, value)
+        if isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call | ast.UnaryOp | ast.BoolOp):
+            sides = self.conditions.split(node.value, self.resolve, self.scope.conditions)
+            if sides != (self.api.releases, self.api.releases):
+                self.scope.conditions[node.targets[0].id] = sides
 
     def visit_AnnAssign(self, node):
         declared = self.annotation(node.annotation)
@@ -555,7 +482,7 @@ class Reader(ast.NodeVisitor):
         before, values = self.releases, []
         for part in node.values:
             values.append(self.visit(part))
-            yes, no = self.conditions.split(part, self.resolve)
+            yes, no = self.conditions.split(part, self.resolve, self.scope.conditions)
             self.releases &= (yes if isinstance(node.op, ast.And) else no) or self.releases
         self.releases = before
         return self.common(values)
