@@ -1,4 +1,8 @@
-"""What is known of an operator with other releases of TensorRT: the operator atlas in data/ (chapter 08)."""
+"""What is known of an operator with other releases of TensorRT: the operator atlas in data/ (chapter 08).
+
+>>> known_verdicts("NoSuchOperator")
+{}
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Everything that reads the model runs in a worker process within limits, so no model can take this process down.
 Standard library only; the worker needs onnx, the report as text needs rich.
+
+>>> check(b"<html><body>404 Not Found").verdict
+'not a usable model'
 """
 
 from __future__ import annotations

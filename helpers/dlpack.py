@@ -2,6 +2,9 @@
 
 Read with ctypes and without a copy, so that no other array library is needed.
 Layout: https://dmlc.github.io/dlpack/latest/c_api.html
+
+>>> on_gpu(np.zeros(3))
+False
 """
 
 from __future__ import annotations

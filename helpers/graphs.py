@@ -1,6 +1,9 @@
 """CUDA graphs: what was enqueued on a stream once, kept and launched again with a single call (chapter 11).
 
 Needs cuda.bindings, since PyCUDA has no graphs; it captures streams of any library, given the stream's address.
+
+>>> graph = capture(stream, lambda: context.execute_async_v3(stream))  # doctest: +SKIP
+>>> graph.launch()  # doctest: +SKIP
 """
 
 from __future__ import annotations

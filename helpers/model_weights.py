@@ -1,6 +1,9 @@
 """The weights of an ONNX model, looked at in pieces: NaN, infinity, and what FP16 cannot hold (chapter 08). Needs onnx.
 
 Weights in files of external data are read piece by piece, so a model larger than the memory can be looked at.
+
+>>> inside(Path("models"), "../somewhere/else.data")
+False
 """
 
 from __future__ import annotations
