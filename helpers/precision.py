@@ -95,8 +95,9 @@ def quantize(
             return next(self.batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
-        prepared, done = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
-        quant_pre_process(_copy(model), prepared, skip_optimization=True, skip_symbolic_shape=True)
+        given, prepared, done = (Path(folder, f"{name}.onnx") for name in ("given", "prepared", "done"))
+        onnx.save(_copy(model), given)  # ONNX Runtime 1.23 fails on models in memory
+        quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             done,
