@@ -20,10 +20,7 @@ INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto's UINT8, INT8, UINT16, INT1
 
 
 def facts(path: str) -> dict:
-    """All findings, as a dict for JSON. ``unusable`` says why this is no model at all, and is None if it is one.
-
-    Raises nothing for a bad model; what onnx does not survive ends the process.
-    """
+    """All findings, as a dict for JSON. ``unusable`` says why this is no model at all, and is None if it is one."""
     from google.protobuf.message import DecodeError
 
     read_model.cache_clear()  # the file may be another one by now

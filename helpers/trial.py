@@ -5,23 +5,28 @@ Both can end the process: let a ``helpers.worker.Worker`` call these functions.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
-from .builder import BuildError, BuildOptions, create_config
+from .builder import BuildError, BuildOptions, create_config, create_network
 from .logger import errors, get_logger
 from .onnx_parser import parse_onnx
-from .trt import FLAVOUR, VERSION, trt
+from .trt import FLAVOUR, VERSION, has, trt
 
 NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 ONES = 1 << 24  # values: no constant larger than that is made up for a trial
 
 
+@functools.lru_cache(maxsize=1)
 def warm_up() -> dict:
     """Loads what the other functions need. Returns the name of this TensorRT and what it does with types."""
+    import onnx  # noqa: F401
 
+    if has("build"):
+        create_network("warm-up")  # with some releases the first one in a process takes seconds
     get_logger().logger.disabled = True  # its messages are captured where they are wanted
     name = f"{NAMES.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
     return {"tensorrt": name, "int64": hasattr(trt.DataType, "INT64")}

@@ -1,7 +1,7 @@
 """helpers/check.py with thousands of damaged models: each gets a verdict, and this process lives (parsing only).
 
 A seed makes a model, so that any of them can be made again: ``mutations.damaged(seed)``. WORKBOOK_FUZZ_SECONDS sets how
-long it goes on (20 by default), WORKBOOK_FUZZ_SEED where it begins. tests/test_check_fuzz_build.py builds as well.
+long it goes on (30 by default), WORKBOOK_FUZZ_SEED where it begins. tests/test_check_fuzz_build.py builds as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from test_check import assert_schema
 from helpers.check import check, check_worker
 from helpers.trt import has
 
-SECONDS = float(os.environ.get("WORKBOOK_FUZZ_SECONDS", 20))
+SECONDS = float(os.environ.get("WORKBOOK_FUZZ_SECONDS", 30))
 SEED = int(os.environ.get("WORKBOOK_FUZZ_SEED", 0))
 
 pytestmark = [
