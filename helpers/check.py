@@ -18,9 +18,9 @@ from typing import Any
 
 from .advice import advice
 from .file_kind import NotAModel, first_look, kind_of
-from .findings import judge_facts
+from .findings import judge_facts, some
 from .operator_trials import judge_operators
-from .report import CONVERTIBLE, NOT_CONVERTIBLE, Report
+from .report import CONVERTIBLE, NOT_CONVERTIBLE, SEVERITIES, Report
 from .worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout
 
 TIMEOUT = 120.0  # seconds for each step: looking at the model, parsing, building
@@ -105,6 +105,7 @@ class _Check:
             report.summary = f"{report.model} is not a valid ONNX model: {first.what}"
             return
         self.parse(facts, build)
+        report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
         errors = [problem for problem in report.problems if problem.severity == "error"]
         report.verdict = NOT_CONVERTIBLE if errors else CONVERTIBLE
         if errors:
@@ -122,9 +123,12 @@ class _Check:
             self.blame(f"{failure} while parsing", "")
         elif parsed["message"]:
             message, node_errors = parsed["message"], parsed["errors"]
+            alike: dict[tuple[str, str], list[str]] = {}
             for node, operator, text in node_errors:
-                where = f"{operator} {node!r}" if operator and node else operator or node
-                self.blame(f"TensorRT's parser refuses it: {text}", where)
+                alike.setdefault((operator, text), []).append(node)
+            for (operator, text), nodes in alike.items():
+                names = some([repr(node) for node in nodes if node])
+                self.blame(f"TensorRT's parser refuses it: {text}", f"{operator} {names}".strip())
             if not node_errors:
                 self.blame(message.removeprefix(f"{self.path}: "), "")
         else:

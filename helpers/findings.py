@@ -103,14 +103,14 @@ def _judge_types(report: Report, facts: dict, narrow_int64: bool) -> None:
             "warning",
             "double precision (DOUBLE) silently becomes FLOAT in TensorRT",
             "export model.float(), and feed float32: then what you compare with is what runs",
-            _some(facts["doubles"]),
+            some(facts["doubles"]),
         )
     if narrow_int64 and facts["int64"]:
         report.add(
             "warning",
             "INT64 silently becomes INT32 in this TensorRT",
             "nothing for shapes and indices below 2**31; else use TensorRT 10 or later",
-            _some(facts["int64"]),
+            some(facts["int64"]),
         )
 
 
@@ -129,8 +129,9 @@ def _judge_weights(report: Report, suspicious: dict[str, dict[str, int]]) -> Non
         if names:
             count = sum(suspicious[name][kind] for name in names)
             severity = "note" if kind == "fp16_subnormal" else "warning"
-            report.add(severity, f"{count:,} {what}", todo, _some(names))
+            report.add(severity, f"{count:,} {what}", todo, some(names))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

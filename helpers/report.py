@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2}
 
+MOST_PROBLEMS = 20  # that are printed
+SEVERITIES = ("error", "warning", "note")  # the worst first
+
 # Verdicts on an operator, for the installed TensorRT.
 BUILDS = "builds"
 PARSED = "parsed"
@@ -145,12 +148,14 @@ class Report:
                 table.add_row(*(Text(_plain(cell)) for cell in row))
             console.print()
             console.print(table)
-        for problem in self.problems:
+        for problem in self.problems[:MOST_PROBLEMS]:
             where = f"{problem.where}: " if problem.where else ""
             console.print()
             console.print(Text.assemble((problem.severity, "bold"), _plain(f": {where}{problem.what}")), soft_wrap=True)
             if problem.todo:
                 console.print(Text(_plain(f"  → {problem.todo}")), soft_wrap=True)
+        if len(self.problems) > MOST_PROBLEMS:
+            console.print(f"\n… and {len(self.problems) - MOST_PROBLEMS} more; as JSON they are all there")
 
     def to_html(self) -> str:
         """The report as a fragment of HTML that fits any theme of JupyterLab."""

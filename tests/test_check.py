@@ -24,7 +24,7 @@ from helpers.advice import propose_profile
 from helpers.builder import build_plan
 from helpers.check import check, check_worker
 from helpers.onnx_parser import parse_onnx
-from helpers.report import EXIT_CODES, Report
+from helpers.report import EXIT_CODES, Problem, Report
 from helpers.trt import FLAVOUR, VERSION, has
 from helpers.worker import WorkerDied
 
@@ -195,6 +195,20 @@ def test_unsupported_operator(worker):
     assert report.exit_code == 1
     assert verdicts(report) == {"Det": "not supported"}
     assert "onnx-graphsurgeon" in problem(report, "Det").todo
+
+
+def test_many_nodes_of_one_kind_are_one_problem(worker):
+    nodes = [small.node("Foo", ["x"], [f"y{i}"], f"foo{i}", domain="ours") for i in range(50)]
+    outputs = [small.value(f"y{i}", small.FLOAT, [1, 4]) for i in range(50)]
+    report = check(small.model(nodes, outputs=outputs, domains=[small.OURS]), worker=worker)
+    assert report.exit_code == 1
+    assert verdicts(report) == {"Foo": "not supported"}
+    if FLAVOUR == "tensorrt_rtx":  # its parser names them all
+        assert problem(report, "Foo").where == "Foo 'foo0', 'foo1', 'foo2' and 47 more"
+    many = Report("m", problems=[Problem("error", f"problem {i}", "") for i in range(30)])
+    assert "problem 19" in str(many)
+    assert "problem 20" not in str(many)
+    assert "10 more" in str(many)
 
 
 @pytest.mark.parametrize("domain", ["", "ours"])
