@@ -7,7 +7,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= $(shell $(VENV_PYTHON) -c "from helpers.device import gpus; print(0 if gpus() else 2)")
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test record bench browser-test setup
+.PHONY: lab test record bench browser-test docs setup
 
 setup:
 	@$(PYTHON) tools/setup_env.py
@@ -28,6 +28,11 @@ record: setup
 
 bench: setup
 	@$(VENV_PYTHON) -m tools.bench
+
+# The helpers' docstrings as pages: open build/docs/helpers.html.
+docs: setup
+	@$(VENV_PYTHON) -m pip install --quiet -c .venv/constraints.txt -e ".[docs]"
+	@$(VENV_PYTHON) -m pdoc --docformat restructuredtext --output-directory build/docs helpers
 
 # Once this has installed Playwright, `make test` runs the browser tests too, by themselves: they do not like company.
 browser-test: setup

@@ -164,7 +164,8 @@ def _read(path: Path) -> Helper:
         for part in test.body
         for node in ast.walk(part)
     }
-    imports, packages = set(), []
+    imports: set[str] = set()
+    packages: list[str] = []
     for node in ast.walk(tree):
         imports.update(_relative(node))
         if node not in for_types_only:
@@ -190,19 +191,19 @@ def _relative(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.ImportFrom) and node.level == 1:
         yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
-        name = node.args[0].value if isinstance(node.args[0], ast.Constant) else ""
-        if name.startswith("."):
-            yield name[1:].split(".")[0]
+        name = node.args[0]
+        if isinstance(name, ast.Constant) and str(name.value).startswith("."):
+            yield str(name.value).split(".")[1]
     elif isinstance(node, ast.JoinedStr) and len(node.values) > 1:  # f"{__package__}.worker_child"
         start, rest = node.values[:2]
         if isinstance(start, ast.FormattedValue) and ast.unparse(start.value) == "__package__":
-            yield re.match(r"\.?(\w*)", rest.value)[1]
+            yield re.findall(r"\w+", ast.unparse(rest))[0]
 
 
 def _absolute(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name.split(".")[0] for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.level == 0:
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
         return [node.module.split(".")[0]]
     return []
 
