@@ -100,6 +100,9 @@ def find(text: str) -> list[Name]:
     """Names that ``text`` may mean: any spelling of C++ or Python, with or without class, module or brackets.
 
     A class that is unknown (``config`` in ``config.max_workspace_size``) is taken for the name of a variable.
+
+    >>> [name.name for name in find("BuilderFlag::kFP16")]
+    ['BuilderFlag.FP16']
     """
     parts = _parts(text)
     found = _index().get(".".join(parts[-2:])) or _index().get(parts[-1]) if parts else None

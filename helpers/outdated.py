@@ -23,11 +23,9 @@ _COMMON = re.compile(
     "register_(in|out)put|seq_lengths|tensor_format|timing_msec|vectorized_dim|workspace_size"
 )
 _UNMISTAKABLE = {"execute_async", "set_shape_input"}  # though a plugin class has a method of the same name
-_SETTINGS = re.compile(
-    "self|cls|args?|opts?|options|flags|FLAGS|cfg|params|hparams|kwargs"
-)  # a setting of the same name
+# What is asked of these is a setting of the same name.
+_SETTINGS = re.compile("self|cls|args?|opts?|options|flags|FLAGS|cfg|params|hparams|kwargs")
 _MANAGERS = ("Builder", "INetworkDefinition", "OnnxParser", "Runtime", "ICudaEngine", "IExecutionContext")
-_MODULES = ("uff", "graphsurgeon")
 _CAPABILITY = ("has", "require", "missing")  # helpers.trt
 
 
@@ -46,7 +44,12 @@ class Finding:
 
 
 class Program:
-    """``trees``: the parts of one program, one for a script, one for each code cell of a notebook."""
+    """``trees``: the parts of one program, one for a script, one for each code cell of a notebook.
+
+    >>> tree = ast.parse("from tensorrt import BuilderFlag as Flag; Flag.FP16")
+    >>> [finding.name for finding in Program([tree]).findings(tree)]
+    ['BuilderFlag.FP16']
+    """
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._things = Receivers(trees)
@@ -226,19 +229,15 @@ def _gone(entry: Name, said: str = "") -> Finding:
 
 
 def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | None:
-    path = f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
-    if isinstance(node, ast.ImportFrom) and node.level:
-        return None
+    path = f"{'.' * node.level}{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
     if path == "pycuda.autoinit":
         use = "pycuda.driver.Device(0).retain_primary_context(), or cuda-bindings"
         advice = "It works, but makes a CUDA context of its own, which PyTorch and other libraries do not share."
         return Finding(0, path, "advice", "", use, advice)
-    parts = path.split(".")
-    entry = None
-    if parts[0] in _MODULES:
-        entry = names()[parts[0]]
-    elif parts[0] == "tensorrt" and len(parts) > 1:
-        entry = names().get(f"tensorrt.{parts[1]}") or names().get(parts[1])
+    first, _, rest = f"{path}.".partition(".")
+    entry = names()[first] if first in ("uff", "graphsurgeon") else None
+    if first == "tensorrt":
+        entry = names().get(path) or names().get(rest.split(".")[0]) or names().get(f"tensorrt.{rest.split('.')[0]}")
     return _gone(entry) if entry and entry.gone else None
 
 
@@ -246,5 +245,5 @@ def _number(node: ast.AST) -> int | None:
     """The value of a number or of a shift of numbers, such as 1 << 1; None for anything else."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
         left, right = _number(node.left), _number(node.right)
-        return None if left is None or right is None or right > 63 else left << right
+        return None if None in (left, right) or right > 63 else left << right
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None

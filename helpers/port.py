@@ -54,7 +54,11 @@ def port(path: str | Path) -> list[Finding]:
 
 
 def port_source(source: str, name: str = "<source>") -> list[Finding]:
-    """All outdated calls of the text of a script. Raises UnreadableSource, which calls it ``name``."""
+    """All outdated calls of the text of a script. Raises UnreadableSource, which calls it ``name``.
+
+    >>> [(finding.line, finding.name, finding.when) for finding in port_source("engine.num_bindings")]
+    [(1, 'ICudaEngine.num_bindings', '10.0.0')]
+    """
     tree = _parse(source, name)
     return Program([tree]).findings(tree)
 
@@ -115,22 +119,20 @@ def counts(finding: Finding) -> bool:
 
 def _print(file: str, found: Sequence[Finding]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     console, number = Console(highlight=False), sum(map(counts, found))
-    console.print(Text(f"{file}: {number or 'nothing'} outdated" if number != 1 else f"{file}: 1 outdated", "bold"))
-    if not found:
-        return
-    table = Table("Line", "What", "Gone in", "Write today", box=None, pad_edge=False)
+    console.print(Text(f"{file}: {number or 'nothing'} outdated", "bold"))
     for finding in found:
-        line = f"cell {finding.cell}, {finding.line}" if finding.cell else str(finding.line)
-        when = finding.when or "works"
-        style = "" if counts(finding) else "dim"
-        note = " (behind a test: nothing to do while that is right)" if finding.guarded else ""
-        cells = (line, finding.name, when, f"{finding.use}{note}")
-        table.add_row(*(Text(text, style) for text in cells))
-    console.print(table)
+        line = f"cell {finding.cell}, line {finding.line}" if finding.cell else f"line {finding.line}"
+        when = f"{'gone in' if finding.level == 'gone' else 'since'} {finding.when}" if finding.when else "advice"
+        note = "; behind a test of the version or name" if finding.guarded else ""
+        console.print(
+            Text.assemble((f"{line}: ", "dim"), (finding.name, "" if counts(finding) else "dim"), f": {when}{note}")
+        )
+        console.print(Padding(Text(f"→ {finding.use}", "cyan"), (0, 0, 0, 4)))
     for advice in dict.fromkeys(finding.advice for finding in found if finding.advice):
         console.print(Text(f"• {advice}"))
-    console.print(Text("More on a name: python -m helpers whatis NAME", "dim"))
+    if found:
+        console.print(Text("More on a name: python -m helpers whatis NAME", "dim"))

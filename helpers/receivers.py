@@ -65,7 +65,12 @@ UNKNOWN = Thing("unknown")  # what some function returned
 
 
 class Receivers:
-    """Reads ``trees``, the parts of one program (one for a script, one for each cell of a notebook)."""
+    """Reads ``trees``, the parts of one program (one for a script, one for each cell of a notebook).
+
+    >>> tree = ast.parse("import tensorrt\\nb = tensorrt.Builder(None)\\nb")
+    >>> Receivers([tree]).of(tree.body[-1].value).name
+    'Builder'
+    """
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._parents: dict[ast.AST, ast.AST] = {}
@@ -121,8 +126,7 @@ class Receivers:
         if base is None:
             return None
         if base.what == "object":
-            found = _ATTRIBUTES.get((base.name, attr))
-            return Thing("object", found) if found else None
+            return Thing("object", _ATTRIBUTES[base.name, attr]) if (base.name, attr) in _ATTRIBUTES else None
         if base.what == "module" and attr == "tensorrt":
             return base
         name = f"{base.name}.{attr}" if base.name else attr

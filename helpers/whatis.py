@@ -32,6 +32,9 @@ def whatis(name: str) -> Answer:
     """Looks a name up, e.g. ``buildEngineWithConfig``, ``BuilderFlag.FP16`` or ``nvinfer1::ILogger``.
 
     Raises ValueError where ``name`` is empty, and FileNotFoundError where the workbook's data is missing.
+
+    >>> whatis("getNbBindings").names[0].use
+    'engine.num_io_tensors'
     """
     if not name.strip():
         raise ValueError("whatis needs a name, e.g. whatis('max_workspace_size')")

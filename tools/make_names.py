@@ -87,11 +87,14 @@ def _release(text: str | None) -> str:
 
 def _drop_helpers(names: dict[str, dict]) -> None:
     """A binding may call other C++ functions on its way: drop those that belong to another Python name."""
-    alone = {next(iter(n["c++"])): name for name, n in names.items() if len(n.get("c++", ())) == 1}
+    plain = {name: known for name, known in names.items() if ".__" not in name}
+    alone = {next(iter(known["c++"])): name for name, known in plain.items() if len(known.get("c++", ())) == 1}
     for name, known in names.items():
         kept = {cpp: lived for cpp, lived in known.get("c++", {}).items() if alone.get(cpp, name) == name}
         if kept:
             known["c++"] = kept
+        elif name not in plain:  # len(engine) and engine[0] have no C++ name of their own
+            known.pop("c++", None)
 
 
 def _seen(names: dict[str, dict], name: str, kind: str, release: str) -> None:
