@@ -22,12 +22,34 @@ class Call:
     shapes: dict[str, tuple[int, ...]]  # of the inputs
     addresses: dict[str, int]  # of all tensors in GPU memory
     staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
-    fetched: dict[
-        str, np.ndarray | None
-    ]  # all outputs: page-locked memory, or None where the caller's GPU memory is used
+    fetched: dict[str, np.ndarray | None]  # outputs: page-locked memory; None: the caller's GPU memory
     borrows: bool  # whether some of the GPU memory is the caller's
     seen: int = 0
     graph: Graph | None = None
+
+    def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
+        """Whether these arrays, whose names and shapes are the call's, are NumPy's and can be copied as they are."""
+        for name, staging in self.staged.items():
+            array = given[name]
+            if type(array) is not np.ndarray or array.dtype != staging.dtype or not array.flags.c_contiguous:
+                return False
+        for name, array in out.items() if out else ():
+            staging = self.fetched.get(name)
+            if staging is None or type(array) is not np.ndarray or not array.flags.carray:
+                return False
+            if array.dtype != staging.dtype or array.shape != staging.shape:
+                return False
+        return True
+
+    def stage(self, given: Mapping[str, Any]) -> None:
+        """Copies the inputs into page-locked memory."""
+        for name, staging in self.staged.items():
+            staging[...] = given[name]
+
+    def replay(self, given: Mapping[str, Any]) -> None:
+        """Has the GPU do it again, with these inputs."""
+        self.stage(given)
+        self.graph.launch()
 
     def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
         """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""
@@ -39,7 +61,7 @@ class Call:
             if result[name] is None:
                 result[name] = staging if views else staging.copy()
             elif staging is not None:
-                np.copyto(result[name], staging)
+                result[name][...] = staging
         return result
 
 

@@ -23,11 +23,17 @@ class Graph:
     It reads and writes the addresses that were in use when it was captured, so they have to stay allocated.
     """
 
-    def __init__(self, runtime: Any, executable: Any, stream: Any):
-        self._launch = runtime.cudaGraphLaunch
-        self._executable = executable
-        self._stream = stream
+    def __init__(self, executable: Any, stream: Any):
+        from cuda.bindings import driver, runtime
+
+        self._launch, self._current = runtime.cudaGraphLaunch, driver.cuCtxGetCurrent
+        self._executable, self._stream = executable, stream
+        self._context = int(self._current()[1])
         weakref.finalize(self, runtime.cudaGraphExecDestroy, executable)
+
+    def context_is_current(self) -> bool:
+        """Whether this thread's CUDA context is the one of the capture, so that nothing has to be set up to launch."""
+        return int(self._current()[1]) == self._context
 
     def launch(self) -> None:
         """Enqueues all of it on the stream that it was captured from. Raises RuntimeError if CUDA refuses."""
@@ -64,6 +70,6 @@ def capture(stream: int, enqueue: Callable[[], Any]) -> Graph:
         raise
     graph = call("cudaStreamEndCapture", stream)
     try:
-        return Graph(runtime, call("cudaGraphInstantiate", graph, 0), stream)
+        return Graph(call("cudaGraphInstantiate", graph, 0), stream)
     finally:
         runtime.cudaGraphDestroy(graph)

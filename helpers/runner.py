@@ -67,6 +67,8 @@ class Runner:
         self._lanes: list[Runner] = []
         self._pending: Pending | None = None
         self._closed = False
+        if self._graphs:
+            self._cuda.settle()
         with self._cuda:
             self.engine = plan if isinstance(plan, trt.ICudaEngine) else load_engine(plan, trusted=trusted)
             self.specs = read_specs(self.engine, profile)
@@ -104,10 +106,16 @@ class Runner:
         **named: Any,
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
-        with self._cuda:
-            call = self._start(named if inputs is None else {**inputs, **named}, out)
+        given = inputs if inputs is not None and not named else {**(inputs or {}), **named}
+        call = self._repeated(given, out)
+        if call is not None and call.graph is not None and call.graph.context_is_current():
+            call.replay(given)  # nothing to check or set up, not even the context: this is the path that has to be fast
             self._cuda.synchronize(self.stream)
-            return call.results(out, views)
+        else:
+            with self._cuda:
+                call = self._start(call, given, out)
+                self._cuda.synchronize(self.stream)
+        return call.results(out, views)
 
     def submit(
         self, inputs: Mapping[str, Any] | None = None, /, *, out: Mapping[str, Any] | None = None, **named: Any
@@ -117,10 +125,10 @@ class Runner:
         NumPy inputs are copied before it returns. Arrays in GPU memory must stay as they are until ``result()``.
         The next call on the same Runner first completes this one, so that its result is never lost.
         """
-        given = named if inputs is None else {**inputs, **named}
+        given = {**(inputs or {}), **named}
+        call = self._repeated(given, out)
         with self._cuda:
-            call = self._start(given, out)
-            self._pending = Pending(self, call, out, given)
+            self._pending = Pending(self, self._start(call, given, out), out, given)
         return self._pending
 
     def map(self, batches: Iterable[Any], *, streams: int = 2) -> Iterator[dict[str, Any]]:
@@ -151,8 +159,11 @@ class Runner:
             )
         return {self._inputs[0]: batch}
 
-    def _start(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
-        """Checks everything, copies NumPy inputs, and has the GPU begin."""
+    def _repeated(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
+        """The remembered call with these shapes, if all arrays are NumPy's and fit as they are.
+
+        Every call begins here: it refuses a closed Runner or another thread, and completes what is still under way.
+        """
         if self._closed:
             raise RuntimeError("this Runner is closed: its GPU memory was freed")
         if threading.get_ident() != self._thread:
@@ -162,32 +173,27 @@ class Runner:
             )
         if self._pending is not None:
             self._pending.complete()
-        call = (None if out else self._repeated(given)) or self._prepare(given, out or {})
-        for name, staging in call.staged.items():
-            np.copyto(staging, given[name])
-        if call.borrows:
-            self._cuda.follow_caller(self.stream)
-        if call.graph is not None:
-            call.graph.launch()
-        else:
-            self._enqueue(call)
-            self._capture(call)
-        return call
-
-    def _repeated(self, given: Mapping[str, Any]) -> Call | None:
-        """The fast path: the remembered call with these shapes, if the arrays are NumPy's and fit as they are."""
         try:
             key = tuple([(name, array.shape) for name, array in given.items()])
         except AttributeError:
             return None
         call = self._calls.get(key)
-        if call is None:
+        if call is None or not call.takes(given, out):
             return None
-        for name, staging in call.staged.items():
-            array = given[name]
-            if type(array) is not np.ndarray or array.dtype != staging.dtype or not array.flags.c_contiguous:
-                return None
         self._calls.move_to_end(key)
+        return call
+
+    def _start(self, call: Call | None, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
+        """Has the GPU begin, with the call of :meth:`_repeated` or one made after a thorough check."""
+        call = call or self._prepare(given, out or {})
+        if call.borrows:
+            self._cuda.follow_caller(self.stream)
+        if call.graph is not None:
+            call.replay(given)
+        else:
+            call.stage(given)
+            self._enqueue(call)
+            self._capture(call)
         return call
 
     def _prepare(self, given: Mapping[str, Any], out: Mapping[str, Any]) -> Call:

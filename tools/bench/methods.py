@@ -50,13 +50,13 @@ class ByHand:
         cuda.memcpy_dtoh_async(self.out, self.device_out, self.stream)
 
     def loop(self) -> np.ndarray:
-        np.copyto(self.staging, self.images)
+        self.staging[...] = self.images
         self._enqueue()
         self.stream.synchronize()
         return self.out
 
     def replay(self) -> np.ndarray:
-        np.copyto(self.staging, self.images)
+        self.staging[...] = self.images
         runtime.cudaGraphLaunch(self.graph, self.handle)
         runtime.cudaStreamSynchronize(self.handle)
         return self.out
