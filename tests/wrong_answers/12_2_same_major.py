@@ -1,0 +1,3 @@
+# hint: its very release only
+def loads(built, runtime, compatible):
+    return built.split(".")[0] == runtime.split(".")[0]

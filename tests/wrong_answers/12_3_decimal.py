@@ -1,0 +1,5 @@
+# hint: 2**20
+def config_with(builder, megabytes):
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, megabytes * 10**6)
+    return config

@@ -1,0 +1,4 @@
+# hint: return the config
+def config_with(builder, megabytes):
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, megabytes << 20)
