@@ -60,7 +60,8 @@ def loads(function):
     "One old property became one of several memory pools: the limit is in bytes, and belongs to the config.",
 )
 def config_with(function):
-    builder = create_network("exercise").builder
+    network = create_network("exercise")
+    builder = network.builder
     pool = trt.MemoryPoolType.WORKSPACE
     untouched = builder.create_builder_config().get_memory_pool_limit(pool)
     try:
