@@ -2,6 +2,9 @@
 
 ``cuda()`` takes PyCUDA where it is installed, then cuda.bindings, then PyTorch; each is imported only when chosen.
 All three work in the primary context of the GPU, which the CUDA runtime and so every other library uses too.
+
+>>> sorted(BACKENDS)
+['cuda_bindings', 'pycuda', 'torch']
 """
 
 from __future__ import annotations

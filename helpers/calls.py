@@ -1,4 +1,10 @@
-"""What a Runner remembers of a call, and a call that is under way (chapters 07 and 11)."""
+"""What a Runner remembers of a call, and a call that is under way (chapters 07 and 11).
+
+>>> here = np.zeros((1, 2), np.float32)
+>>> call = Call({"x": (1, 2)}, {"x": 4096, "y": 8192}, staged={"x": here}, fetched={"y": here}, borrows=False)
+>>> call.takes({"x": np.ones((1, 2), np.float32)}, out=None), call.takes({"x": np.ones((1, 2))}, out=None)
+(True, False)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""From a plan to an engine, with the reason whenever there is none (chapters 06 and 07)."""
+"""From a plan to an engine, with the reason whenever there is none (chapters 06 and 07).
+
+>>> str(EngineError("the plan could not be deserialized", [])).splitlines()[0]
+'the plan could not be deserialized'
+>>> load_engine("lenet.plan").num_io_tensors  # doctest: +SKIP
+2
+"""
 
 from __future__ import annotations
 

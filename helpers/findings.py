@@ -1,6 +1,11 @@
 """From what ONNX tells about a model to what is wrong with it, and what people do about that (chapter 08).
 
 Standard library only.
+
+>>> report = Report("model.onnx")
+>>> _judge_weights(report, {"fc.weight": {"nan": 3}})
+>>> report.problems[0].where
+'fc.weight'
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """What ONNX alone tells about a model: checker, types, operators, inputs, external data, weights (chapter 08).
 
 Needs onnx. It reads what a stranger may have made, in C++ that can crash: let a ``helpers.worker.Worker`` call it.
+
+>>> facts(__file__)["unusable"][:20]
+'is not an ONNX model'
 """
 
 from __future__ import annotations

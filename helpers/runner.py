@@ -1,7 +1,7 @@
 """Runs an engine: NumPy in, NumPy out, with memory that is allocated once (chapter 07), and fast (chapter 11).
 
-with Runner("lenet.plan") as run:
-    logits = run(image=batch)["logits"]
+>>> with Runner("lenet.plan") as run:  # doctest: +SKIP
+...     logits = run(image=batch)["logits"]
 """
 
 from __future__ import annotations

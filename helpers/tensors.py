@@ -1,6 +1,11 @@
 """What an engine takes and gives: names, dtypes, shapes and allowed ranges, and the checks that follow (chapter 07).
 
 Pure NumPy: everything but :func:`read_specs` works without a GPU.
+
+>>> digits = TensorSpec("image", True, np.dtype("f4"), (-1, 28, 28), (1, 28, 28), (8, 28, 28))
+>>> check_input(digits, np.zeros((9, 28, 28), np.float32))
+Traceback (most recent call last):
+ValueError: input 'image' has shape (9, 28, 28), outside the optimization profile's range (1, 28, 28) to (8, 28, 28)
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """What TensorRT makes of a model, and of one node alone (chapter 08). Needs onnx for single nodes.
 
 Both can end the process: let a ``helpers.worker.Worker`` call these functions.
+
+>>> parse(b"<html>")["message"]
+'the model in memory: is not an ONNX model: the parser found no layer in it'
 """
 
 from __future__ import annotations
