@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 from dataclasses import dataclass
 
@@ -43,6 +44,9 @@ def driver() -> Driver | None:
         cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return None
+    # Kernels are then loaded when they are first used, as CUDA does by itself since 12.2. TensorRT 8.6, made for an
+    # older one, otherwise spends seconds and much GPU memory on all of its kernels. Read when CUDA is initialized.
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
     version = ctypes.c_int()
     if cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
         return None

@@ -56,9 +56,17 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
     ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes. The plan is thrown away, and so does
     not go on the list of plans that were built here (``helpers.trust``).
     """
+    # Where tactics are timed, the first that works answers the question; only what has none is looked at in earnest.
+    for level in (0, None) if has("timing_cache") else (None,):
+        result = _build(model, BuildOptions(profiles=[profile] if profile else [], optimization_level=level))
+        if result["message"] is None:
+            break
+    return result
+
+
+def _build(model: str | bytes, options: BuildOptions) -> dict:
     try:
         network = parse_onnx(model)
-        options = BuildOptions(profiles=[profile] if profile else [])
         config = create_config(network.builder, network, options)
         with get_logger().capture() as messages:
             plan = network.builder.build_serialized_network(network, config)

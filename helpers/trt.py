@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .device import gpus
 
@@ -53,7 +53,10 @@ def _choose() -> str:
 
 
 FLAVOUR: str = _choose()
-trt: ModuleType = importlib.import_module(FLAVOUR)
+if TYPE_CHECKING:
+    import tensorrt as trt
+else:
+    trt = importlib.import_module(FLAVOUR)
 VERSION: str = trt.__version__
 
 
