@@ -72,7 +72,11 @@ def names() -> dict[str, Name]:
     result = {}
     for name in [*known, *(name for name in cpp if name not in known)]:
         entry = known.get(name, {"kind": "module", "in": []})
-        group, use = of_name.get(name) or of_name.get(name.rpartition(".")[0]) or ({}, "")
+        owner = name.rpartition(".")[0]
+        speaks = not set(known.get(owner, {"in": []})["in"]) & set(
+            RELEASES[-2:]
+        )  # a class that is gone, with all of it
+        group, use = of_name.get(name) or (speaks and of_name.get(owner)) or ({}, "")
         spellings = {**dict.fromkeys(cpp.get(name, ()), ("", "", "")), **entry.get("c++", {})}
         result[name] = Name(
             name,
@@ -99,14 +103,18 @@ def _read(file: str) -> dict:
 def find(text: str) -> list[Name]:
     """Names that ``text`` may mean: any spelling of C++ or Python, with or without class, module or brackets.
 
-    A class that is unknown (``config`` in ``config.max_workspace_size``) is taken for the name of a variable.
+    ``config`` in ``config.max_workspace_size`` is the name of a variable, so it does not count; a class does. First
+    comes what is written exactly so, then what is gone: old code is why people ask.
 
     >>> [name.name for name in find("BuilderFlag::kFP16")]
     ['BuilderFlag.FP16']
     """
     parts = _parts(text)
-    found = _index().get(".".join(parts[-2:])) or _index().get(parts[-1]) if parts else None
-    return [names()[name] for name in found or ()]
+    found = _index().get(".".join(parts[-2:])) if parts else None
+    if found is None and parts and not (len(parts) > 1 and re.search(r"::|\b[A-Z]\w*\.", text)):
+        found = _index().get(parts[-1])
+    exact = re.sub(r"^(trt|tensorrt\w*)\.|\(.*", "", text.strip())
+    return sorted((names()[name] for name in found or ()), key=lambda name: (name.name != exact, not name.gone))
 
 
 def close(text: str, count: int = 6) -> list[str]:

@@ -38,7 +38,7 @@ def whatis(name: str) -> Answer:
     """
     if not name.strip():
         raise ValueError("whatis needs a name, e.g. whatis('max_workspace_size')")
-    found = sorted(find(name), key=lambda entry: (not entry.releases, entry.name))
+    found = find(name)
     return Answer(name, tuple(found), () if found else tuple(close(name)))
 
 
