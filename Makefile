@@ -27,7 +27,8 @@ record: setup
 	@$(VENV_PYTHON) tools/record.py
 
 bench: setup
-	@$(VENV_PYTHON) -m tools.bench
+	@$(VENV_PYTHON) -m tools.bench build/bench
+	@cp build/bench/bench.json build/bench/bench.png data/
 
 # The helpers' docstrings as pages: open build/docs/helpers.html.
 docs: setup
