@@ -1,0 +1,3 @@
+# hint: negative numbers are signals
+def ending(returncode):
+    return f"exit code {returncode}" if returncode else "fine"
