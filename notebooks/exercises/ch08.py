@@ -46,7 +46,9 @@ def doubles_in(function):
     expect(not wrong, "only DOUBLE", wrong, "compare with onnx.TensorProto.DOUBLE, which is 11")
     expect(answer == ["mean", "scale", "time"], ["mean", "scale", "time"], answer, "sorted(…)")
     clean = function(onnx.ModelProto())
-    expect(clean is not None and list(clean) == [], "[] for a model without any", clean, "return the list, even if empty")
+    expect(
+        clean is not None and list(clean) == [], "[] for a model without any", clean, "return the list, even if empty"
+    )
 
 
 @exercise(
@@ -72,7 +74,9 @@ def hopeless(function):
     expect("ReduceSum" not in answer, "not 'ReduceSum'", answer, "'constant' counts as built: with constant inputs")
     parsed = "NonMaxSuppression" in answer
     expect(parsed, "'NonMaxSuppression' among them", answer, "'parsed' is not built: it got no further")
-    expect("Swirl" in answer, "'Swirl' among them: nobody measured it", answer, "operators.get(kind, {}).get(release, {})")
+    expect(
+        "Swirl" in answer, "'Swirl' among them: nobody measured it", answer, "operators.get(kind, {}).get(release, {})"
+    )
     right = ["Det", "Loop", "NonMaxSuppression", "Swirl"]
     expect(answer == right, right, answer, "sorted(…)")
     other = list(function(["ReduceSum", "Det"], operators, "B"))
