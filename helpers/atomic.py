@@ -48,9 +48,9 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             if not existed:
                 added.append(path)
     except BaseException:  # Ctrl-C too
-        for file in [*staged.values(), *added]:
+        for written in [*staged.values(), *added]:
             with contextlib.suppress(OSError):
-                os.unlink(file)
+                os.unlink(written)
         raise
     for path in files:
         _sweep(path)

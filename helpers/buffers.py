@@ -14,6 +14,7 @@ import functools
 import threading
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -194,7 +195,7 @@ class CudaBindings(Cuda):
         count = int(np.prod(shape, dtype=np.int64))
         nbytes = count * np.dtype(dtype).itemsize
         pointer = int(self._call("cudaMallocHost", max(nbytes, 1)))
-        buffer = (ctypes.c_byte * max(nbytes, 1)).from_address(pointer)
+        buffer: Any = (ctypes.c_byte * max(nbytes, 1)).from_address(pointer)
         weakref.finalize(buffer, self._runtime.cudaFreeHost, pointer)  # every view of the array holds the buffer
         return np.frombuffer(buffer, dtype, count).reshape(shape)
 
@@ -287,7 +288,7 @@ class _Owner:
     stream: Any = None
 
 
-BACKENDS = {"pycuda": PyCuda, "cuda_bindings": CudaBindings, "torch": Torch}
+BACKENDS: dict[str, Callable[[int], Cuda]] = {"pycuda": PyCuda, "cuda_bindings": CudaBindings, "torch": Torch}
 
 
 @functools.cache

@@ -28,7 +28,7 @@ class Call:
     shapes: dict[str, tuple[int, ...]]  # of the inputs
     addresses: dict[str, int]  # of all tensors in GPU memory
     staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
-    fetched: dict[str, np.ndarray | None]  # outputs: page-locked memory; None: the caller's GPU memory
+    fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's GPU memory
     borrows: bool  # whether some of the GPU memory is the caller's
     seen: int = 0
     graph: Graph | None = None
@@ -40,10 +40,10 @@ class Call:
             if type(array) is not np.ndarray or array.dtype != staging.dtype or not array.flags.c_contiguous:
                 return False
         for name, array in out.items() if out else ():
-            staging = self.fetched.get(name)
-            if staging is None or type(array) is not np.ndarray or not array.flags.carray:
+            fetched = self.fetched.get(name)
+            if fetched is None or type(array) is not np.ndarray or not array.flags.carray:
                 return False
-            if array.dtype != staging.dtype or array.shape != staging.shape:
+            if array.dtype != fetched.dtype or array.shape != fetched.shape:
                 return False
         return True
 
@@ -55,13 +55,14 @@ class Call:
     def replay(self, given: Mapping[str, Any]) -> None:
         """Has the GPU do it again, with these inputs."""
         self.stage(given)
+        assert self.graph is not None
         self.graph.launch()
 
     def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
         """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""
         if not out:
             return {name: staging if views else staging.copy() for name, staging in self.fetched.items()}
-        result = {}
+        result: dict[str, Any] = {}
         for name, staging in self.fetched.items():
             result[name] = out.get(name)
             if result[name] is None:
@@ -78,7 +79,7 @@ class Pending:
         self._runner = runner
         self._call = call
         self._out = out
-        self._inputs = inputs  # arrays in GPU memory have to live until the run is done
+        self._inputs: Mapping[str, Any] | None = inputs  # arrays in GPU memory have to live until the run is done
         self._result: dict[str, Any] | None = None
         self._error: BaseException | None = None
 
@@ -90,6 +91,7 @@ class Pending:
             self.complete()
         if self._error is not None:
             raise self._error
+        assert self._result is not None
         return self._result
 
     def complete(self) -> None:

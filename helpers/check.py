@@ -81,7 +81,7 @@ class _Check:
 
     def __init__(self, report: Report, path: str, worker: Worker, timeout: float, memory: int | None):
         self.report, self.path, self.worker = report, path, worker
-        self.limits = {"timeout": timeout, "memory": memory}
+        self.limits: dict[str, Any] = {"timeout": timeout, "memory": memory}
 
     def run(self, build: bool) -> None:
         report = self.report

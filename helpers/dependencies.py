@@ -101,6 +101,8 @@ def code_hash(source: str) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
+                assert first.end_lineno is not None
+                assert first.end_col_offset is not None
                 for line in range(first.lineno - 1, first.end_lineno):
                     start = first.col_offset if line == first.lineno - 1 else 0
                     end = first.end_col_offset if line == first.end_lineno - 1 else len(lines[line])
@@ -157,7 +159,7 @@ def _helper_closure(modules: Iterable[str], root: Path) -> list[Path]:
             if isinstance(node, ast.ImportFrom) and (node.level == 1 or node.module == "helpers"):
                 direct = node.module if node.level == 1 else None
                 todo += [direct.split(".")[0]] if direct else [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
+            elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("helpers."):
                 todo.append(node.module.split(".")[1])
             elif isinstance(node, ast.Import):
                 todo += [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")]

@@ -146,21 +146,23 @@ def _how_to_get_tensorrt() -> str:
         return f"the environment variable WORKBOOK_TENSORRT asks for {wanted}: unset it, or install that"
     if sys.platform == "darwin":
         return "NVIDIA makes no TensorRT for macOS: work on Linux or Windows"
-    extra = f"gpu-cu{min(max(driver().cuda_version[0], 12), 13)}" if gpus() else "cpu"
+    found = driver()
+    extra = f"gpu-cu{min(max(found.cuda_version[0], 12), 13)}" if found and found.gpus else "cpu"
     return "run make lab, or: " + _pip(f'-e ".[{extra}]"')
 
 
 def _cuda_packages() -> Iterator[Row]:
+    found = driver()
     for name in CUDA_PACKAGES.values():
         version = _version(name.lower())
         if version:
             yield Row(name, version, True)
-        elif not gpus():
+        elif not found or not found.gpus:
             yield Row(name, "not installed", False, "needs an NVIDIA GPU")
         elif name == "PyCUDA":
             yield Row(name, "not installed", False, _how_to_get_pycuda())
         else:
-            cuda = driver().cuda_version[0]
+            cuda = found.cuda_version[0]
             yield Row(name, "not installed", False, _pip(f'"cuda-bindings>={cuda},<{cuda + 1}"'))
 
 

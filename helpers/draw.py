@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .figures import bars, figure, show, style
 from .layout import place
@@ -58,7 +58,7 @@ def draw_network(
     elif title:
         ax.set_title(title)
     paint(ax, picture.layout, picture.items)
-    return ax.get_figure()
+    return cast("Figure", ax.get_figure())
 
 
 def compare_networks(
@@ -87,7 +87,7 @@ def compare_networks(
     axes = make_page([picture.layout for picture in pictures], headings)
     for ax, picture, lone in zip(axes, pictures, extra, strict=True):
         paint(ax, picture.layout, picture.items, lone)
-    return axes[0].get_figure()
+    return cast("Figure", axes[0].get_figure())
 
 
 class _Picture:

@@ -84,6 +84,8 @@ def exercises() -> dict[str, Exercise]:
 def _load(path: Path) -> None:
     if not any(number.startswith(path.stem[2:] + ".") for number in _registry):
         spec = importlib.util.spec_from_file_location(f"workbook_exercises_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 

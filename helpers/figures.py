@@ -16,7 +16,7 @@ import io
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,11 +45,12 @@ def style() -> None:
     late as in ``ax.set_title`` or ``ax.legend``; ``with matplotlib.rc_context():`` around all of it takes it back.
     """
     import matplotlib as mpl
+    from matplotlib.rcsetup import cycler
 
     colours = [colour for name, colour in PALETTE.items() if name != "yellow"]  # too light for lines on white
     mpl.rcParams.update(
         {
-            "axes.prop_cycle": mpl.cycler(color=colours),
+            "axes.prop_cycle": cycler(color=colours),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.edgecolor": "#888888",
@@ -72,7 +73,7 @@ def style() -> None:
     )
 
 
-def figure(width: float = 7.0, height: float = 3.5, **subplots) -> tuple[Figure, object]:
+def figure(width: float = 7.0, height: float = 3.5, **subplots) -> tuple[Figure, Any]:
     """A new figure of ``width`` × ``height`` inches in the workbook's style, and its axes.
 
     ``subplots`` goes to ``Figure.subplots``: ``figure(nrows=2, ncols=5)`` gives an array of ten axes.
@@ -93,13 +94,11 @@ def bars(
     labels, values = [str(label) for label in labels], list(values)
     if len(labels) != len(values) or not labels:
         raise ValueError(f"bars needs one value per label; got {len(labels)} labels and {len(values)} values")
-    known = [value is not None and not math.isnan(value) for value in values]
-    lengths = [value if there else 0.0 for value, there in zip(values, known, strict=True)]
+    known = [None if value is None or math.isnan(value) else value for value in values]
+    lengths = [0.0 if value is None else value for value in known]
     fig, ax = figure(7.0, 0.3 + 0.42 * len(labels) + (0.3 if title else 0))
     drawn = ax.barh(range(len(labels)), lengths, height=0.62, color=PALETTE[colour])
-    texts = [
-        f"{_number(value)} {unit}".strip() if there else "no value" for value, there in zip(values, known, strict=True)
-    ]
+    texts = ["no value" if value is None else f"{_number(value)} {unit}".strip() for value in known]
     ax.bar_label(drawn, texts, padding=5, fontsize=10)
     ax.set_yticks(range(len(labels)), labels, parse_math=False)
     ax.invert_yaxis()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from .advice import propose_profile
-from .report import NOT_TRIED, Operator, Report, Tensor
+from .report import Operator, Report, Tensor
 
 # What onnx.checker refuses because it is older than the model, or does not know a plugin: TensorRT may know better.
 IGNORANCE = "No Op registered|is higher than the checker's|No opset import|Unrecognized attribute|not supported by this"
@@ -28,7 +28,7 @@ def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
     report.profile = propose_profile({tensor.name: tensor.shape for tensor in report.inputs})
     report.weights = facts["weights"]
     report.external = [{key: file[key] for key in ("name", "bytes", "found")} for file in facts["external"]]
-    report.operators = [Operator(*row, NOT_TRIED) for row in facts["operators"]]
+    report.operators = [Operator(*row) for row in facts["operators"]]
     missing = _judge_external(report, facts["external"])
     valid = _judge_checker(report, facts, missing)
     _judge_graph(report, facts)

@@ -143,7 +143,7 @@ def _constant_chains(graph: networkx.DiGraph, inputs: set) -> dict[Hashable, lis
     import networkx as nx
 
     reached = inputs.union(*(nx.descendants(graph, node) for node in inputs if node in graph))
-    lone = set()
+    lone: set[Hashable] = set()
     for node in nx.topological_sort(graph):
         before = list(graph.predecessors(node))
         if node not in reached and graph.out_degree(node) == 1 and len(before) <= 1 and lone.issuperset(before):

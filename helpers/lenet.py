@@ -83,6 +83,7 @@ def export_onnx(model: torch.nn.Module, path: str | os.PathLike) -> Path:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # only the exporter before dynamo returns nothing
     proto = program.model_proto
     proto.ir_version = 8
     # The exporter notes source files and stack traces on every node: of no use to TensorRT, and private.

@@ -77,7 +77,7 @@ def _misfit(tensor) -> str | None:
     if min(tensor.dims, default=0) < 0:
         return f"constant {tensor.name!r} has the impossible shape {tuple(tensor.dims)}"
     dtype, size = _dtype(tensor), math.prod(tensor.dims)
-    held = len(tensor.float_data) or len(tensor.int64_data) or len(tensor.double_data)
+    held: float = len(tensor.float_data) or len(tensor.int64_data) or len(tensor.double_data)
     if tensor.raw_data and dtype is not None:
         held = len(tensor.raw_data) / dtype.itemsize
     elif dtype is None or tensor.int32_data or tensor.string_data or tensor.uint64_data or dtype.kind == "c":

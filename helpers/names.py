@@ -57,7 +57,7 @@ def _read_cell(reader: _Reader, source: str) -> list[Statement]:
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
-                single = ast.Import([alias])
+                single: ast.stmt = ast.Import([alias])
                 if isinstance(node, ast.ImportFrom):
                     single = ast.ImportFrom(node.module, [alias], node.level)
                 statements.append(reader.read(single, ast.unparse(single)))
@@ -84,8 +84,8 @@ class _Reader(ast.NodeVisitor):
         self._start()
 
     def _start(self) -> None:
-        self.reads, self.later, self.binds, self.changes = set(), set(), set(), set()
-        self.modules, self.strings, self.globals = set(), set(), set()
+        self.reads, self.later, self.binds, self.changes = set[str](), set[str](), set[str](), set[str]()
+        self.modules, self.strings, self.globals = set[str](), set[str](), set[str]()
         self.discarded: ast.AST | None = None
 
     def read(self, node: ast.stmt, text: str) -> Statement:

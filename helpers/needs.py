@@ -65,7 +65,7 @@ def _transform(lines: list[str]) -> list[str]:
 
 
 # A console asks its transformers whether a cell is complete; left alone, %%needs is treated there like any cell magic.
-_transform.has_side_effects = True
+_transform.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def _call(function: str, *arguments: Any) -> str:

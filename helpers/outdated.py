@@ -76,7 +76,7 @@ class Program:
         if isinstance(node, ast.Attribute):
             finding = self._member(node)
             if finding:
-                yield node.end_lineno, finding
+                yield node.end_lineno or node.lineno, finding
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
                 finding = _imported(node, alias)
@@ -85,7 +85,7 @@ class Program:
         elif isinstance(node, ast.Call):
             finding = self._call(node)
             if finding:
-                yield node.func.end_lineno, finding
+                yield node.func.end_lineno or node.func.lineno, finding
         elif isinstance(node, (ast.With, ast.AsyncWith)):
             for item in node.items:
                 thing = self._things.of(item.context_expr)
@@ -95,22 +95,22 @@ class Program:
         elif isinstance(node, ast.Subscript) and self._is(node.value, "ICudaEngine"):
             if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
                 yield node.lineno, _gone(names()["ICudaEngine.get_binding_index"], "engine[name]")
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
-            owner = self._things.of(node.right.value) if isinstance(node.right, ast.Attribute) else None
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift) and isinstance(node.right, ast.Attribute):
+            owner = self._things.of(node.right.value)
             if owner and owner.what == "class" and names()[owner.name].kind == "enum":
                 value = f"{owner.name}.{node.right.attr}"
                 use = f"1 << int(trt.{value})"
                 yield (
-                    node.right.end_lineno,
+                    node.right.end_lineno or node.right.lineno,
                     Finding(0, f"1 << {value}", "changed", "8.6 or before", use, "A TypeError."),
                 )
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             func = node.value.func
-            parses = isinstance(func, ast.Attribute) and func.attr in ("parse", "parse_from_file")
-            if parses and self._is(func.value, "OnnxParser"):
+            methods = ("parse", "parse_from_file")
+            if isinstance(func, ast.Attribute) and func.attr in methods and self._is(func.value, "OnnxParser"):
                 advice = "It returns False for a model that it cannot read; what follows then fails elsewhere."
                 use = f"if not parser.{func.attr}(…): read parser.get_error(i).desc()"
-                yield func.end_lineno, Finding(0, f"{func.attr} ignored", "advice", "", use, advice)
+                yield func.end_lineno or func.lineno, Finding(0, f"{func.attr} ignored", "advice", "", use, advice)
 
     def _is(self, node: ast.AST, name: str) -> bool:
         return self._things.of(node) == Thing("object", name)
@@ -245,5 +245,5 @@ def _number(node: ast.AST) -> int | None:
     """The value of a number or of a shift of numbers, such as 1 << 1; None for anything else."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
         left, right = _number(node.left), _number(node.right)
-        return None if None in (left, right) or right > 63 else left << right
+        return None if left is None or right is None or right > 63 else left << right
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .figures import INK, PALETTE, new_figure
 from .layout import Arrow, Layout
@@ -96,7 +96,7 @@ def paint(ax: Axes, layout: Layout, items: Mapping[Hashable, Item], marked: Coll
     ax.set_xlim(left - MARGIN, left - MARGIN + width)
     ax.set_ylim(top + MARGIN - height, top + MARGIN)
     ax.set_aspect("equal", anchor="N")
-    figure_width, figure_height = ax.figure.get_size_inches()
+    figure_width, figure_height = ax.figure.get_size_inches()  # type: ignore[union-attr]  # no SubFigure
     room = ax.get_position(original=True)
     scale = min(1.0, room.width * figure_width / width, room.height * figure_height / height)
     if not items:
@@ -108,7 +108,7 @@ def paint(ax: Axes, layout: Layout, items: Mapping[Hashable, Item], marked: Coll
     sources = {arrow.source for arrow in layout.arrows}
     for key, (x, y, align) in layout.labels.items():
         if key in sources and items[key].label:
-            text = {"fontsize": FONT * scale, "color": "#444444", "zorder": 2, "parse_math": False}
+            text: dict[str, Any] = {"fontsize": FONT * scale, "color": "#444444", "zorder": 2, "parse_math": False}
             if align == "left":  # beside an arrow; others may pass behind the text
                 text |= {"va": "center_baseline", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
             else:  # above an arrow
@@ -136,7 +136,8 @@ def _paint_box(ax: Axes, box, item: Item, marked: bool, scale: float) -> None:
             zorder=3,
         )
     )
-    text = {"ha": "center", "va": "baseline", "fontsize": FONT * scale, "color": INK, "zorder": 4, "parse_math": False}
+    text: dict[str, Any] = {"ha": "center", "va": "baseline", "fontsize": FONT * scale, "color": INK, "zorder": 4}
+    text["parse_math"] = False
     ax.text(box.x, box.y + 0.045, item.caption, fontweight="bold", **text)
     ax.text(box.x, box.y - 0.125, shorten(item.name), **text)
 

@@ -115,8 +115,8 @@ def save_plan(
     info = PlanInfo(
         flavour=header.flavour,
         version=VERSION if ours else header.version,
-        gpu=gpu and gpu.name,
-        compute_capability=gpu and _capability(),
+        gpu=gpu.name if gpu else None,
+        compute_capability=_capability() if gpu else None,
         targets=header.targets,
         size=header.size,
         sha256=trust.sha256(plan),
@@ -152,10 +152,10 @@ def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | o
         _check_belongs(path, header, digest, info)
     _check_fits(path, header, info)
     if source is not None:
-        known, here = info and info.source_sha256, model_sha256(source)
+        known, here = info.source_sha256 if info else None, model_sha256(source)
         if known != here:
-            known = f"{info.source} with SHA-256 {known[:12]}…" if known else "unknown"
-            raise PlanMismatch(str(path), "source model", known, f"{Path(source).name} with {here[:12]}…")
+            said = f"{info.source} with SHA-256 {known[:12]}…" if info and known else "unknown"
+            raise PlanMismatch(str(path), "source model", said, f"{Path(source).name} with {here[:12]}…")
     if not (trusted or trust.is_trusted(digest)):
         raise PlanUntrusted(
             f"{path} is not in your list of plans built here. A plan is executable code: build it here from the model, "
@@ -180,8 +180,8 @@ def read_sidecar(path: str | os.PathLike) -> PlanInfo:
             value = fields[field.name]
             if not (isinstance(value, _KINDS.get(field.name, str)) or (value is None and "None" in field.type)):
                 raise ValueError(f"its field {field.name!r} is {value!r}")
-        names = {field.name for field in dataclasses.fields(PlanInfo)}  # a later release may know more
-        return PlanInfo(**{k: tuple(v) if k == "targets" else v for k, v in fields.items() if k in names})
+        fields["targets"] = tuple(fields["targets"])  # below: a later release may know more fields
+        return PlanInfo(**{field.name: fields[field.name] for field in dataclasses.fields(PlanInfo)})
     except FileNotFoundError:
         raise PlanDamaged(
             f"{path} has no sidecar {file.name} beside it: copy both files, or build the plan again"

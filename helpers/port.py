@@ -107,8 +107,8 @@ def main(files: Sequence[str], as_json: bool = False) -> int:
     else:
         for file, found in reports.items():
             _print(file, found)
-    for error in errors:
-        print(error, file=sys.stderr)
+    for message in errors:
+        print(message, file=sys.stderr)
     return 2 if errors else int(any(counts(finding) for found in reports.values() for finding in found))
 
 

@@ -49,6 +49,7 @@ _ATTRIBUTES = {("IExecutionContext", "engine"): "ICudaEngine", ("INetworkDefinit
 # A parameter of such a name, or what an unknown function returned for it, is taken for what its name says.
 _BY_NAME = {"builder": "Builder", "engine": "ICudaEngine", "context": "IExecutionContext"}
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPE = (*_FUNCTION, ast.Lambda, ast.ClassDef, ast.Module)
 
 
@@ -74,8 +75,8 @@ class Receivers:
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._parents: dict[ast.AST, ast.AST] = {}
-        self._functions: dict[str, list[ast.AST]] = {}
-        self._known: dict[tuple[object, str], Thing] = {}
+        self._functions: dict[str, list[_Function]] = {}
+        self._known: dict[tuple[ast.AST | None, str], Thing] = {}
         self._nodes = [node for tree in trees for node in ast.walk(tree)]
         for node in self._nodes:
             self._parents.update(dict.fromkeys(ast.iter_child_nodes(node), node))
@@ -119,8 +120,10 @@ class Receivers:
 
     def parents(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around ``node``, from the inside out."""
-        while node := self._parents.get(node):
-            yield node
+        around = self._parents.get(node)
+        while around:
+            yield around
+            around = self._parents.get(around)
 
     def _attribute(self, base: Thing | None, attr: str) -> Thing | None:
         if base is None:
@@ -156,26 +159,26 @@ class Receivers:
         returned = {self._before.get((f, "return")) for f in self._called(node)} - {None, UNKNOWN}
         return returned.pop() if len(returned) == 1 and OTHER not in returned else None
 
-    def _called(self, node: ast.Call) -> list[ast.AST]:
+    def _called(self, node: ast.Call) -> list[_Function]:
         """The file's own functions that ``node`` may call."""
         func = node.func
         if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in ("self", "cls"):
             return self._functions.get(func.attr, [])
         return self._functions.get(func.id, []) if isinstance(func, ast.Name) else []
 
-    def _scope(self, node: ast.AST, kind: tuple = _SCOPE) -> object:
+    def _scope(self, node: ast.AST, kind: tuple = _SCOPE) -> ast.AST | None:
         """The innermost scope; all modules are one, since the cells of a notebook share their names."""
         found = next((parent for parent in self.parents(node) if isinstance(parent, kind)), None)
         return None if found is None or isinstance(found, ast.Module) else found
 
-    def _key(self, node: ast.AST) -> tuple[object, str] | None:
+    def _key(self, node: ast.AST) -> tuple[ast.AST | None, str] | None:
         if isinstance(node, ast.Name):
             return self._scope(node), node.id
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             return self._scope(node, (ast.ClassDef,)), f"self.{node.attr}"
         return None
 
-    def _look_up(self, key: tuple[object, str]) -> Thing | None:
+    def _look_up(self, key: tuple[ast.AST | None, str]) -> Thing | None:
         scope, name = key
         if name.startswith("self."):
             return self._before.get(key)
@@ -183,7 +186,7 @@ class Receivers:
             scope = self._scope(scope)
         return self._before.get((scope, name))
 
-    def _set(self, key: tuple[object, str] | None, thing: Thing | None) -> None:
+    def _set(self, key: tuple[ast.AST | None, str] | None, thing: Thing | None) -> None:
         if key is None:
             return
         thing, before = thing or OTHER, self._known.get(key)
@@ -196,9 +199,9 @@ class Receivers:
         if isinstance(value, ast.Constant) and value.value is None:
             return
         if isinstance(target, (ast.Tuple, ast.List)):
-            same = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
+            values = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
             for number, part in enumerate(target.elts):
-                self._bind(part, value.elts[number] if same else value)
+                self._bind(part, values[number] if len(values) == len(target.elts) else value)
             return
         thing = self.of(value) if value is not None and not isinstance(value, (ast.Tuple, ast.List)) else None
         own = isinstance(value, ast.Call) and (isinstance(value.func, ast.Name) or bool(self._called(value)))
@@ -224,7 +227,7 @@ class Receivers:
             for function in self._called(node):
                 self._pass(node, function)
 
-    def _pass(self, call: ast.Call, function: ast.AST) -> None:
+    def _pass(self, call: ast.Call, function: _Function) -> None:
         parameters = [*function.args.posonlyargs, *function.args.args]
         if isinstance(call.func, ast.Attribute):
             parameters = parameters[1:]  # self

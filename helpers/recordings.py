@@ -70,7 +70,8 @@ def split_gate(source: str) -> tuple[list[str], str] | None:
     Only blank lines and comments may stand before the magic. Its line becomes a comment, so that lines keep their
     numbers; before another cell magic it goes, because that has to come first. The list may be empty or wrong.
     """
-    start = _PREAMBLE.match(source).end()
+    preamble = _PREAMBLE.match(source)
+    start = preamble.end() if preamble else 0
     magic = _MAGIC.match(source, start)
     if magic is None:
         return None
@@ -120,7 +121,8 @@ def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) ->
     The check of an exercise has two, one below the stub and one below the solution. The one is meant whose ``after``
     comes last in ``shown``, the hashes of the cells that have been shown so far.
     """
-    wanted, order = source_hash(source), {key: position for position, key in enumerate(shown)}
+    wanted = source_hash(source)
+    order: dict[str | None, int] = {key: position for position, key in enumerate(shown)}
     found = [(chapter, recording) for chapter, recording in _all(root) if recording.hash == wanted]
     return max(found, key=lambda pair: order.get(pair[1].after, -1), default=None)
 
@@ -128,8 +130,8 @@ def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) ->
 def similar_recording(source: str, root: Path = ROOT) -> tuple[str, Recording] | None:
     """The chapter and the recording whose source comes closest, or None where nothing comes close."""
     ratios = [(similarity(source, r.source), chapter, r) for chapter, r in _all(root)]
-    best = max(ratios, key=lambda item: item[0], default=(0.0, "", None))
-    return best[1:] if best[0] >= SIMILAR else None
+    best = max(ratios, key=lambda item: item[0], default=None)
+    return best[1:] if best and best[0] >= SIMILAR else None
 
 
 def similarity(one: str, other: str) -> float:

@@ -32,7 +32,7 @@ def cut_loops(graph: networkx.DiGraph, order: Sequence[Hashable]) -> list[tuple[
     import networkx as nx
 
     number = {node: i for i, node in enumerate(order)}
-    cut = []
+    cut: list[tuple[Hashable, Hashable]] = []
     while True:
         try:
             cycle = nx.find_cycle(graph)
@@ -65,8 +65,9 @@ def make_rows(graph: networkx.DiGraph, inputs: set) -> list[list[Place]]:
     for node in order:
         rows[row[node]].append(node)
     for edge in graph.edges:
-        for lane in edge_places(edge, row)[1:-1]:
-            rows[lane.row].insert(0, lane)  # left of the boxes, where no constants stand
+        for place in edge_places(edge, row):
+            if isinstance(place, Lane):
+                rows[place.row].insert(0, place)  # left of the boxes, where no constants stand
     return _uncross(rows, _links(graph, rows))
 
 

@@ -29,7 +29,7 @@ class Tensor(NamedTuple):
 class Layer(NamedTuple):
     """``type`` is the name of its ``trt.LayerType``. Optional inputs that are not set are left out of ``inputs``."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index has that name too
     name: str
     type: str
     inputs: tuple[Tensor, ...]

@@ -102,7 +102,9 @@ def cut_node(path: str, index: int, constant: bool = False):
     model, _ = read_model(path)
     types, _ = infer(path)
     node, known = model.graph.node[index], constants(model.graph)
-    inputs, initializers, changed = [], [], False
+    inputs: list = []
+    initializers: list = []
+    changed = False
     for position, name in enumerate(node.input):
         if not name or name in {value.name for value in [*inputs, *initializers]}:
             continue

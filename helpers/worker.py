@@ -138,17 +138,19 @@ class Worker:
             self._ask(self.preload, (), {}, self.start_timeout, None)
 
     def _ask(self, function: str, arguments: tuple, named: dict, timeout: float, memory: int | None) -> Any:
+        process = self._process
+        assert process is not None  # whoever comes here has started it
         request = pickle.dumps((function, arguments, named, timeout + GRACE))
         replies: queue.SimpleQueue = queue.SimpleQueue()
         # Pipes cannot be waited for with a time limit on every system; a thread can.
-        threading.Thread(target=_talk, args=(self._process, request, replies), daemon=True).start()
+        threading.Thread(target=_talk, args=(process, request, replies), daemon=True).start()
         try:
-            reply = self._wait(replies, timeout, memory)
+            reply = self._wait(process, replies, timeout, memory)
         except BaseException:
             self.close()
             raise
         if reply is None:
-            raise WorkerDied(self._cause_of_death())
+            raise WorkerDied(self._cause_of_death(process))
         try:
             kind, content = json.loads(reply)
             raised = WorkerRaised(*content) if kind == "raised" else None
@@ -159,7 +161,9 @@ class Worker:
             raise raised
         return content
 
-    def _wait(self, replies: queue.SimpleQueue, timeout: float, memory: int | None) -> bytes | None:
+    def _wait(
+        self, process: subprocess.Popen, replies: queue.SimpleQueue, timeout: float, memory: int | None
+    ) -> bytes | None:
         deadline, self.peak = time.monotonic() + timeout, 0
         while True:
             left = deadline - time.monotonic()
@@ -168,16 +172,16 @@ class Worker:
             reply, arrived = None, False
             with contextlib.suppress(queue.Empty):
                 reply, arrived = replies.get(timeout=min(left, POLL)), True
-            used = resident_memory(self._process.pid)
+            used = resident_memory(process.pid)
             self.peak = max(self.peak, used)
             if arrived:
                 return reply
             if memory is not None and used > memory:
                 raise WorkerMemory(f"stopped at the memory limit of {memory / 2**30:.3g} GiB")
 
-    def _cause_of_death(self) -> str:
+    def _cause_of_death(self, process: subprocess.Popen) -> str:
         try:
-            code = self._process.wait(GRACE)
+            code = process.wait(GRACE)
         except subprocess.TimeoutExpired:
             return "it closed its pipe"
         finally:
@@ -206,6 +210,8 @@ def resident_memory(pid: int) -> int:
 
 def _talk(process: subprocess.Popen, request: bytes, replies: queue.SimpleQueue) -> None:
     reply = None
+    assert process.stdin is not None
+    assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):  # it died, or was killed while we waited
         write_message(process.stdin, request)
         reply = read_message(process.stdout, LARGEST_REPLY)

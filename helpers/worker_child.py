@@ -21,16 +21,16 @@ import pickle
 import queue
 import threading
 import traceback
-from typing import BinaryIO
+from typing import IO
 
 
-def write_message(pipe: BinaryIO, content: bytes) -> None:
+def write_message(pipe: IO[bytes], content: bytes) -> None:
     pipe.write(len(content).to_bytes(8, "little"))
     pipe.write(content)
     pipe.flush()
 
 
-def read_message(pipe: BinaryIO, largest: int | None = None) -> bytes | None:
+def read_message(pipe: IO[bytes], largest: int | None = None) -> bytes | None:
     """One message; None where the pipe ended, or announces more than ``largest`` bytes."""
     head = pipe.read(8)
     size = int.from_bytes(head, "little")
