@@ -50,9 +50,6 @@ class Cuda(ABC):
     def __exit__(self, *exception) -> None:
         return None
 
-    def settle(self) -> None:  # noqa: B027  (two backends leave it current anyway)
-        """Leaves the primary context current in this thread, if it has none: then later uses need not push one."""
-
     @abstractmethod
     def allocate(self, nbytes: int) -> DeviceMemory:
         """GPU memory. Raises MemoryError, naming the size, if there is not enough."""
@@ -101,7 +98,6 @@ class PyCuda(Cuda):
 
         driver.init()
         self._driver = driver
-        self._ordinal = ordinal
         self._context = driver.Device(ordinal).retain_primary_context()
         self._entered = threading.local()
 
@@ -118,13 +114,6 @@ class PyCuda(Cuda):
         self._entered.depth -= 1
         if self._entered.depth == 0:
             self._driver.Context.pop()
-
-    def settle(self) -> None:
-        from cuda.bindings import driver, runtime
-
-        # Through the CUDA runtime, as PyTorch does: on PyCUDA's own stack it would have to be popped by someone.
-        if not int(driver.cuCtxGetCurrent()[1]):
-            runtime.cudaSetDevice(self._ordinal)
 
     def allocate(self, nbytes: int) -> DeviceMemory:
         try:

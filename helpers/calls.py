@@ -33,30 +33,31 @@ class Call:
     seen: int = 0
     graph: Graph | None = None
 
+    def __post_init__(self) -> None:
+        self._expected = [(name, array.shape, array.dtype, array) for name, array in self.staged.items()]
+
     def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
-        """Whether these arrays, whose names and shapes are the call's, are NumPy's and can be copied as they are."""
-        for name, staging in self.staged.items():
-            array = given[name]
-            if type(array) is not np.ndarray or array.dtype != staging.dtype or not array.flags.c_contiguous:
+        """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous."""
+        if len(given) != len(self._expected):
+            return False
+        for name, shape, dtype, _ in self._expected:
+            array = given.get(name)
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+                return False
+            if not array.flags.c_contiguous:
                 return False
         for name, array in out.items() if out else ():
-            fetched = self.fetched.get(name)
-            if fetched is None or type(array) is not np.ndarray or not array.flags.carray:
+            staging = self.fetched.get(name)
+            if staging is None or type(array) is not np.ndarray or not array.flags.carray:
                 return False
-            if array.dtype != fetched.dtype or array.shape != fetched.shape:
+            if array.dtype != staging.dtype or array.shape != staging.shape:
                 return False
         return True
 
     def stage(self, given: Mapping[str, Any]) -> None:
         """Copies the inputs into page-locked memory."""
-        for name, staging in self.staged.items():
+        for name, _, _, staging in self._expected:
             staging[...] = given[name]
-
-    def replay(self, given: Mapping[str, Any]) -> None:
-        """Has the GPU do it again, with these inputs."""
-        self.stage(given)
-        assert self.graph is not None
-        self.graph.launch()
 
     def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
         """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""

@@ -24,22 +24,24 @@ class Graph:
     """
 
     def __init__(self, executable: Any, stream: Any):
-        from cuda.bindings import driver, runtime
+        from cuda.bindings import runtime
 
-        self._launch, self._current = runtime.cudaGraphLaunch, driver.cuCtxGetCurrent
+        self._launch, self._synchronize = runtime.cudaGraphLaunch, runtime.cudaStreamSynchronize
         self._executable, self._stream = executable, stream
-        self._context = int(self._current()[1])
         weakref.finalize(self, runtime.cudaGraphExecDestroy, executable)
-
-    def context_is_current(self) -> bool:
-        """Whether this thread's CUDA context is the one of the capture, so that nothing has to be set up to launch."""
-        return int(self._current()[1]) == self._context
 
     def launch(self) -> None:
         """Enqueues all of it on the stream that it was captured from. Raises RuntimeError if CUDA refuses."""
         (error,) = self._launch(self._executable, self._stream)
-        if error != 0:
+        if error:
             raise RuntimeError(f"CUDA: cudaGraphLaunch: {error.name}")
+
+    def run(self) -> None:
+        """Launches it and waits until all of the stream is done. Raises RuntimeError if any of it failed."""
+        self.launch()
+        (error,) = self._synchronize(self._stream)
+        if error:
+            raise RuntimeError(f"CUDA: cudaStreamSynchronize: {error.name}")
 
 
 def capture(stream: int, enqueue: Callable[[], Any]) -> Graph:

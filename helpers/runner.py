@@ -65,10 +65,9 @@ class Runner:
         self._graphs = graphs if self._cuda.capturable and has("cuda_bindings") else 0
         self._calls: OrderedDict[tuple, Call] = OrderedDict()
         self._lanes: list[Runner] = []
+        self._last: Call | None = None
         self._pending: Pending | None = None
         self._closed = False
-        if self._graphs:
-            self._cuda.settle()
         with self._cuda:
             self.engine = plan if isinstance(plan, trt.ICudaEngine) else load_engine(plan, trusted=trusted)
             self.specs = read_specs(self.engine, profile)
@@ -108,9 +107,13 @@ class Runner:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
         given = inputs if inputs is not None and not named else {**(inputs or {}), **named}
         call = self._repeated(given, out)
-        if call is not None and call.graph is not None and call.graph.context_is_current():
-            call.replay(given)  # nothing to check or set up, not even the context: this is the path that has to be fast
-            self._cuda.synchronize(self.stream)
+        if call is not None and call.graph is not None:  # the path that has to be fast
+            call.stage(given)
+            try:
+                call.graph.run()
+            except RuntimeError:  # perhaps another context than the graph's is current in this thread
+                with self._cuda:
+                    call.graph.run()
         else:
             with self._cuda:
                 call = self._start(call, given, out)
@@ -173,14 +176,15 @@ class Runner:
             )
         if self._pending is not None:
             self._pending.complete()
+        if self._last is not None and self._last.takes(given, out):
+            return self._last
         try:
-            key = tuple([(name, array.shape) for name, array in given.items()])
+            call = self._calls.get(tuple((name, array.shape) for name, array in given.items()))
         except AttributeError:
             return None
-        call = self._calls.get(key)
         if call is None or not call.takes(given, out):
             return None
-        self._calls.move_to_end(key)
+        self._last = call
         return call
 
     def _start(self, call: Call | None, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
@@ -188,10 +192,10 @@ class Runner:
         call = call or self._prepare(given, out or {})
         if call.borrows:
             self._cuda.follow_caller(self.stream)
+        call.stage(given)
         if call.graph is not None:
-            call.replay(given)
+            call.graph.launch()
         else:
-            call.stage(given)
             self._enqueue(call)
             self._capture(call)
         return call
@@ -213,7 +217,8 @@ class Runner:
             while len(self._calls) > max(self._graphs, 1):
                 self._calls.popitem(last=False)
         self._calls.move_to_end(key)
-        return self._calls[key]
+        self._last = self._calls[key]
+        return self._last
 
     def _new_call(self, borrowed: Mapping[str, int]) -> Call:
         """The call for the shapes that the context now has, with some tensors in GPU memory of the caller."""
@@ -286,6 +291,7 @@ class Runner:
             self._closed = True
             # Views that the caller still holds keep their page-locked memory alive by themselves.
             self._calls.clear()
+            self._last = None
             self._device, self._host, self._addresses = {}, {}, {}
             self._context = None
             self.engine = None

@@ -25,15 +25,18 @@ def stored():
 def test_every_operator_of_the_test_models_is_there_with_an_outcome_for_each_case(stored):
     expected = Counter(case.operator for case in tool.cases())
     assert len(expected) > 150
-    for run in stored["runs"]:
+    for run, about in stored["runs"].items():
         found = {name: row[run] for name, row in stored["operators"].items() if run in row}
-        assert {name: sum(row.get(o, 0) for o in tool.OUTCOMES) for name, row in found.items()} == expected
+        measured = {name: sum(row.get(o, 0) for o in tool.OUTCOMES) for name, row in found.items()}
+        assert sum(measured.values()) == about["cases"]
+        most = max(measured.values())
+        assert measured == {name: min(count, most) for name, count in expected.items()}
 
 
 def test_runs_say_how_they_were_made(stored):
     assert stored["runs"]
     for about in stored["runs"].values():
-        assert set(about) == {"date", "device", "onnx"}
+        assert set(about) == {"date", "device", "onnx", "cases"}
 
 
 @pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
@@ -42,6 +45,8 @@ def test_measured_again_it_says_the_same(stored, tmp_path):
         name = worker.call("helpers.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
     if name not in stored["runs"]:
         pytest.skip(f"the atlas has no column for {name}")
+    if stored["runs"][name]["cases"] < sum(1 for _ in tool.cases()):
+        pytest.skip("only some of the cases were measured with this TensorRT")
     command = [sys.executable, "tools/atlas.py", "--workers", "1", "--out", str(tmp_path / "atlas.json")]
     for operator in SOME:
         command += ["--operator", operator]

@@ -1,6 +1,6 @@
 """The operator atlas: what the installed TensorRT makes of every ONNX operator, measured with ONNX's own test models.
 
-python tools/atlas.py [--workers N] [--operator NAME …]   adds or replaces this TensorRT's columns of data/atlas.json
+python tools/atlas.py [--workers N] [--operator NAME …] [--most N]   measures, and puts a column into data/atlas.json
 
 The onnx wheel ships a small model with inputs for each case of each operator. Those of a single node are parsed and
 built, each in a worker process, since some end it. What does not build is tried again with all inputs but the first as
@@ -58,6 +58,17 @@ def cases(operators: set[str] | None = None) -> Iterator[Case]:
                 _make_constant(model, first, folder / "test_data_set_0")
                 variants.append(model.SerializeToString())
             yield Case(folder.name, operator, tuple(dict.fromkeys(variants)))
+
+
+def some(found: Iterator[Case], most: int | None) -> list[Case]:
+    """The first ``most`` cases of each operator."""
+    seen: Counter = Counter()
+    result = []
+    for case in found:
+        seen[case.operator] += 1
+        if most is None or seen[case.operator] <= most:
+            result.append(case)
+    return result
 
 
 def _make_constant(model, first: int, data: Path) -> None:
@@ -146,14 +157,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="processes side by side (default: 2)")
     parser.add_argument("--operator", action="append", help="only this operator; may be given several times")
+    parser.add_argument("--most", type=int, help="of each operator at most so many cases (default: all)")
     parser.add_argument("--out", type=Path, default=ATLAS, help="the file (default: data/atlas.json)")
     options = parser.parse_args()
     with check_worker() as worker:
         name = worker.call("helpers.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
-    todo = list(cases(set(options.operator) if options.operator else None))
+    todo = some(cases(set(options.operator) if options.operator else None), options.most)
     counts, reasons = measure(todo, options.workers)
     device = gpus()[0].name if gpus() else "no GPU, built ahead of time"
-    about = {"date": date.today().isoformat(), "device": device, "onnx": onnx.__version__}
+    about = {"date": date.today().isoformat(), "device": device, "onnx": onnx.__version__, "cases": len(todo)}
     write_atomically(options.out, dumps(merge(read_atlas(options.out), name, about, counts, reasons)).encode())
     total = sum(counts.values(), Counter())
     print(name, "·", len(counts), "operators ·", ", ".join(f"{key} {total[key]}" for key in OUTCOMES))
