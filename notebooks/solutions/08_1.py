@@ -3,7 +3,9 @@ import signal
 
 
 def ending(returncode):
-    """returncode: as subprocess gives it. Returns "fine", the name of the signal that killed it, or "exit code 3"."""
+    """returncode: as subprocess gives it.
+
+    Returns "fine", the name of the signal that killed it, or "exit code 3"."""
     if returncode == 0:
         return "fine"
     if returncode < 0:

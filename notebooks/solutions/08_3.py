@@ -1,8 +1,9 @@
 # Exercise 08.3: ask the atlas which operators are hopeless.
 def hopeless(kinds, operators, release):
-    """kinds: types of operators. operators: as in the atlas, e.g. {"Det": {"TensorRT 9": {"refused": 2, "reason": …}}}.
-    Returns the sorted kinds of which that release built no case, not even with constant inputs; and those that it was
-    never measured with."""
+    """kinds: types of operators. operators: atlas["operators"], such as {"Det": {"TensorRT 9": {"refused": 2}}}.
+
+    Returns the sorted kinds of which that release built no case, not even with constant inputs,
+    and those that it was never measured with."""
     found = []
     for kind in kinds:
         counts = operators.get(kind, {}).get(release, {})
