@@ -39,6 +39,7 @@ KNOWN: list[tuple[str, str]] = [
         f"TensorRT has no such operator, and no plugin of that name: {REWRITE}; where the full TensorRT runs, load the "
         "plugin's library before parsing",
     ),
+    ("refuses it: false$", f"its importer for this operator gives up without saying why: {REWRITE}"),
     (
         "convertDtype|Failed to convert ONNX da[tn]",
         "TensorRT has no such type (strings, complex numbers): do that part before or after the network, and export "

@@ -139,21 +139,21 @@ class _Check:
                     "the network has no layer: outputs are inputs or constants",
                     "see that the export traced what you meant",
                 )
-            if build:
-                stage, message = "built", self.build(parsed["shape_inputs"])
+            for name in parsed["shape_inputs"]:
+                report.add(
+                    "warning",
+                    "TensorRT uses the values of this input as a shape, so a profile must give them"
+                    + (": it was not built" if build else ""),
+                    "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)",
+                    name,
+                )
+            if build and not parsed["shape_inputs"]:
+                stage, message = "built", self.build()
         judge_operators(report, facts, self.path, self.attempt, stage, message, node_errors)
 
-    def build(self, shape_inputs: list[str]) -> str | None:
+    def build(self) -> str | None:
         """Returns why there is no plan, or None."""
         report = self.report
-        if shape_inputs:
-            report.add(
-                "warning",
-                "was not built: TensorRT uses the values of this input as a shape, so a profile must give them",
-                "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)",
-                shape_inputs[0],
-            )
-            return None
         built, failure = self.attempt(f"{_TRIAL}:build", self.path, report.profile)
         report.built = not failure and built["plan_bytes"] is not None
         if report.built:

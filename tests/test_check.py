@@ -20,7 +20,7 @@ import onnx.backend.test.data as onnx_data
 import pytest
 import small_models as small
 
-from helpers.advice import propose_profile
+from helpers.advice import advice, propose_profile
 from helpers.builder import build_plan
 from helpers.check import check, check_worker
 from helpers.onnx_parser import parse_onnx
@@ -237,10 +237,18 @@ def test_parses_but_does_not_build(worker):
 
 
 def test_shape_input_is_not_built_by_guessing(worker):
-    report = check(small.dynamic_reshape(), build=True, worker=worker)
-    assert report.convertible
-    assert report.built is None
-    assert "set_shape_input" in problem(report, "shape: was not built").todo
+    for build in (False, True):
+        report = check(small.dynamic_reshape(), build=build, worker=worker)
+        assert report.convertible
+        assert report.built is None
+        told = problem(report, "uses the values of this input as a shape")
+        assert "set_shape_input" in told.todo
+        assert ("was not built" in told.what) == build
+
+
+def test_a_refusal_without_a_reason_has_advice():
+    assert "gives up without saying why" in advice("TensorRT's parser refuses it: false")
+    assert "gives up" not in advice("TensorRT's parser refuses it: Assertion failed: x != false")
 
 
 @rtx_17
