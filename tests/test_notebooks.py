@@ -21,7 +21,7 @@ from tools.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-# Chapters whose cells for a GPU have yet to run on one; their box says so. Take a chapter out when it has been recorded.
+# Chapters whose cells for a GPU have yet to run on one; their box says so. Take a chapter out once it is recorded.
 UNRECORDED = {"10_precision"}
 CHECKS = {check.__name__: check for check in check_cells.CHECKS + check_prose.CHECKS}
 
