@@ -139,9 +139,7 @@ def _file_pieces(path: Path, dtype: np.dtype, offset: int, length: int | None) -
 
 
 def _suspicious(values: np.ndarray) -> Counter[str]:
-    if values.dtype.name.startswith("float8"):
-        values = values.astype(np.float32)
-    if values.dtype.name == "bfloat16":
+    if values.dtype.name.startswith(("float8", "bfloat16")):
         values = values.astype(np.float32)
     finite = np.isfinite(values)
     bad = values.size - int(np.count_nonzero(finite))

@@ -22,8 +22,8 @@ def parsed():
 
 
 @pytest.fixture(scope="module")
-def handmade():
-    return lenet_network(dict(np.load(DATA / "lenet.npz")))
+def handmade(weights):
+    return lenet_network(weights)
 
 
 def add_constant(network, array):

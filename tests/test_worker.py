@@ -212,23 +212,21 @@ def test_ctrl_c_in_the_parent_kills_the_child():
 
 
 @linux
-def test_killing_the_parent_ends_a_hanging_child():
-    parent = program("worker.call('worker_calls:sleep', 600)")
+@pytest.mark.parametrize(
+    ("action", "seconds"),
+    [
+        ("worker.call('worker_calls:sleep', 600)", 5),
+        ("import helpers.worker as w; w.GRACE = 0.5; worker.call('worker_calls:hold_the_gil', timeout=1)", 8),
+    ],
+    ids=["in Python", "in native code"],
+)
+def test_killing_the_parent_ends_a_hanging_child(action, seconds):
+    parent = program(action)
     pid = int(parent.stdout.readline())
     time.sleep(0.3)
     parent.kill()
     parent.communicate(timeout=10)
-    assert gone_within(pid, 5)
-
-
-@linux
-def test_killing_the_parent_ends_a_child_that_hangs_in_native_code(monkeypatch):
-    parent = program("import helpers.worker as w; w.GRACE = 0.5; worker.call('worker_calls:hold_the_gil', timeout=1)")
-    pid = int(parent.stdout.readline())
-    time.sleep(0.2)
-    parent.kill()
-    parent.communicate(timeout=10)
-    assert gone_within(pid, 8)
+    assert gone_within(pid, seconds)
 
 
 def test_only_the_standard_library_is_imported():

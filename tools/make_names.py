@@ -13,14 +13,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[1] / "data" / "names.json"
-INVENTORIES = {
-    "8.6": "tensorrt-8.6.1",
-    "10.13": "tensorrt-10.13.3.9",
-    "10.16": "tensorrt-10.16.1.11",
-    "11.4": "tensorrt-11.4.0.106",
-    "RTX 1.7": "tensorrt_rtx-1.7.1.116",
-}
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.distil_api import RELEASES as INVENTORIES  # noqa: E402
+
+TARGET = ROOT / "data" / "names.json"
 KINDS = {"removed_7x": "member", "cpp_only": "C++ only", "enum_member": "value", "attribute": "value"}
 ABOUT = {
     "in": "releases whose imported Python module has the name",

@@ -5,6 +5,15 @@ from helpers.exercises import exercise, expect, started
 from helpers.trt import trt
 
 
+def expect_answers(name, function, cases):
+    """``cases``: arguments, then the right answer and a hint for those who give the other."""
+    answers = [function(*arguments) for *arguments, _, _ in cases]
+    started(any(answer is not None for answer in answers))
+    for (*arguments, right, hint), answer in zip(cases, answers, strict=True):
+        asked = f"{name}({', '.join(map(repr, arguments))})"
+        expect(bool(answer) == right, f"{asked} is {right}", answer, hint)
+
+
 @exercise(
     "12.1",
     "Say whether a name was there in a certain release.",
@@ -21,11 +30,7 @@ def lived_in(function):
         ("11.4.0", "10.6.0", "", True, "as text '11.4.0' and '10.6.0' compare well, but by luck"),
         ("10.13.0", "10.6.0", "", True, "13 comes after 6: compare tuples of integers"),
     ]
-    answers = [function(*case[:3]) for case in cases]
-    started(any(answer is not None for answer in answers))
-    for (release, came, gone, right, hint), answer in zip(cases, answers, strict=True):
-        asked = f"lived_in({release!r}, {came!r}, {gone!r})"
-        expect(bool(answer) == right, f"{asked} is {right}", answer, hint)
+    expect_answers("lived_in", function, cases)
 
 
 @exercise(
@@ -47,11 +52,7 @@ def loads(function):
         ("11.1.0", "10.16.1", True, False, "never back: the runtime must not be older than the plan"),
         ("10.9.0", "10.10.0", True, True, "compare numbers: as text '10.9.0' comes after '10.10.0'"),
     ]
-    answers = [function(*case[:3]) for case in cases]
-    started(any(answer is not None for answer in answers))
-    for (built, runtime, compatible, right, hint), answer in zip(cases, answers, strict=True):
-        asked = f"loads({built!r}, {runtime!r}, {compatible})"
-        expect(bool(answer) == right, f"{asked} is {right}", answer, hint)
+    expect_answers("loads", function, cases)
 
 
 @exercise(

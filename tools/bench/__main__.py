@@ -13,7 +13,9 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +24,7 @@ import pycuda.autoprimaryctx  # noqa: F401  (makes the primary context current)
 
 from helpers.device import driver, gpus
 from helpers.engine import load_engine
+from helpers.precision import relative_error
 from helpers.runner import Runner
 from helpers.trt import FLAVOUR, VERSION
 
@@ -47,7 +50,7 @@ def bench_case(folder: Path, case: prepare.Case, engine) -> list[dict]:
         one_by_one = {"Runner, one by one": lambda: [run(images=images) for _ in range(MAPPED)][-1]["logits"]}
         errors = {}
         for name, call in {**calls, **several, **one_by_one}.items():
-            errors[name] = float(np.abs(call().astype(np.float32) - expected).max() / np.abs(expected).max())
+            errors[name] = relative_error(call(), expected)
             assert errors[name] < TOLERANCE[case.precision], f"{case}, {name}: off by {errors[name]:.2g}"
         host = in_turns(calls)
         for name, times in in_turns({**several, **one_by_one}, seconds=0.2).items():
@@ -57,7 +60,7 @@ def bench_case(folder: Path, case: prepare.Case, engine) -> list[dict]:
             "Runner": methods.gpu_time(methods.on_the_gpu(run, images), run.stream),
         }
     return [
-        {**prepare.plain(case), "method": name, "error": errors[name], "host": host[name], "gpu": gpu.get(name)}
+        {**asdict(case), "method": name, "error": errors[name], "host": host[name], "gpu": gpu.get(name)}
         for name in host
     ]
 
@@ -73,10 +76,9 @@ def onnxruntime_rows(folder: Path, cases: list[prepare.Case]) -> list[dict]:
                 folder / f"{case.network}-float32.onnx", providers=["CPUExecutionProvider"]
             )
             call = {"ONNX Runtime, CPU": lambda s=session, x=images: s.run(None, {"images": x})[0]}
-            error = float(np.abs(call["ONNX Runtime, CPU"]() - expected).max() / np.abs(expected).max())
-            host = in_turns(call, rounds=3, seconds=0.05)
-            for name, times in host.items():
-                rows.append({**prepare.plain(case), "method": name, "error": error, "host": times, "gpu": None})
+            for name, times in in_turns(call, rounds=3, seconds=0.05).items():
+                error = relative_error(call[name](), expected)
+                rows.append({**asdict(case), "method": name, "error": error, "host": times, "gpu": None})
     return rows
 
 
@@ -93,13 +95,13 @@ def polygraphy_rows(folder: Path, cases: list[prepare.Case]) -> tuple[list[dict]
                 return rows, f"ended with {done.returncode} on TensorRT {VERSION}: {' '.join(last)[:200]}"
             told = json.loads(result.read_text())
             row = {"method": f"Polygraphy {told['version']}", "error": told["error"], "host": told["host"]}
-            rows.append({**prepare.plain(case), **row, "gpu": None})
+            rows.append({**asdict(case), **row, "gpu": None})
     return rows, ""
 
 
 def torch_rows(folder: Path, cases: list[prepare.Case]) -> tuple[list[dict], dict | str]:
     python = os.environ.get("WORKBOOK_TORCH_PYTHON", sys.executable)
-    (folder / "cases.json").write_text(json.dumps([prepare.plain(case) for case in cases]))
+    (folder / "cases.json").write_text(json.dumps([asdict(case) for case in cases]))
     script = Path(__file__).with_name("torch_side.py")
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
     done = subprocess.run([python, str(script), str(folder)], capture_output=True, text=True, timeout=240, env=clean)
@@ -134,15 +136,14 @@ def main() -> None:
     folder, cases = options.out, prepare.cases(options.network or prepare.NETWORKS)
     folder.mkdir(parents=True, exist_ok=True)
     builds, rows = {}, []
-    for name, precision in dict.fromkeys((case.network, case.precision) for case in cases):
+    for (name, precision), group in groupby(cases, key=lambda case: (case.network, case.precision)):
         if not (folder / f"{name}-{precision}.onnx").exists():
             prepare.write_network(folder, name)
         builds[f"{name} {precision}"] = prepare.write_plan(folder, name, precision)
         engine = load_engine((folder / f"{name}-{precision}.plan").read_bytes())
-        for case in cases:
-            if (case.network, case.precision) == (name, precision):
-                rows += bench_case(folder, case, engine)
-                print(case, flush=True)
+        for case in group:
+            rows += bench_case(folder, case, engine)
+            print(case, flush=True)
         del engine
     pytorch, about_torch = torch_rows(folder, cases)
     polygraphy, about_polygraphy = polygraphy_rows(folder, cases)

@@ -14,9 +14,7 @@ from pycuda import gpuarray
 from helpers.runner import Runner
 from helpers.tensors import read_specs
 
-from .timing import summary
-
-BUSY = 512 << 20  # bytes to be zeroed, which takes an H100 about 0.2 ms
+from .timing import BUSY, one_at_a_time
 
 
 class ByHand:
@@ -26,15 +24,14 @@ class ByHand:
     """
 
     def __init__(self, engine: Any, images: np.ndarray):
-        name_in, name_out = read_specs(engine)
+        (name_in, _), (name_out, output) = read_specs(engine).items()
         self.images = images
         self.stream = cuda.Stream()
         self.context = engine.create_execution_context()
         self.context.set_optimization_profile_async(0, self.stream.handle)
         self.context.set_input_shape(name_in, images.shape)
-        dtype = read_specs(engine)[name_out].dtype
         self.staging = cuda.pagelocked_empty(images.shape, images.dtype)
-        self.out = cuda.pagelocked_empty(tuple(self.context.get_tensor_shape(name_out)), dtype)
+        self.out = cuda.pagelocked_empty(tuple(self.context.get_tensor_shape(name_out)), output.dtype)
         self.device_in, self.device_out = cuda.mem_alloc(images.nbytes), cuda.mem_alloc(self.out.nbytes)
         self.context.set_tensor_address(name_in, int(self.device_in))
         self.context.set_tensor_address(name_out, int(self.device_out))
@@ -69,14 +66,13 @@ class ByHand:
 
 def allocate_per_call(engine: Any, images: np.ndarray) -> Callable[[], np.ndarray]:
     """What most tutorials do in every call: allocate on the GPU, copy pageable memory, free."""
-    name_in, name_out = read_specs(engine)
-    dtype = read_specs(engine)[name_out].dtype
+    (name_in, _), (name_out, output) = read_specs(engine).items()
     context, stream = engine.create_execution_context(), cuda.Stream()
     context.set_optimization_profile_async(0, stream.handle)
 
     def call():
         context.set_input_shape(name_in, images.shape)
-        out = np.empty(tuple(context.get_tensor_shape(name_out)), dtype)
+        out = np.empty(tuple(context.get_tensor_shape(name_out)), output.dtype)
         device_in, device_out = cuda.mem_alloc(images.nbytes), cuda.mem_alloc(out.nbytes)
         context.set_tensor_address(name_in, int(device_in))
         context.set_tensor_address(name_out, int(device_out))
@@ -120,25 +116,24 @@ def mapped(run: Runner, images: np.ndarray, streams: int, count: int) -> Callabl
     return call
 
 
-def gpu_time(enqueue: Callable[[], Any], stream: cuda.Stream, rounds: int = 5, count: int = 30) -> dict:
+def gpu_time(enqueue: Callable[[], Any], stream: cuda.Stream) -> dict:
     """Microseconds between two events on the stream, one run at a time.
 
     The GPU is kept busy before the first event, so that it does not wait for Python in between.
     """
     begin, end = cuda.Event(), cuda.Event()
     busy = cuda.mem_alloc(BUSY)
-    times = []
+
+    def once() -> float:
+        cuda.memset_d32_async(busy, 0, BUSY // 4, stream)
+        begin.record(stream)
+        enqueue()
+        end.record(stream)
+        end.synchronize()
+        return begin.time_till(end) * 1000
+
     for _ in range(3):
         enqueue()
-    for _ in range(rounds):
-        batch = []
-        for _ in range(count):
-            cuda.memset_d32_async(busy, 0, BUSY // 4, stream)
-            begin.record(stream)
-            enqueue()
-            end.record(stream)
-            end.synchronize()
-            batch.append(begin.time_till(end) * 1000)
-        times.append(np.array(batch))
+    times = one_at_a_time(once)
     busy.free()
-    return summary(times)
+    return times

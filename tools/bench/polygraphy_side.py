@@ -12,6 +12,8 @@ import polygraphy
 from polygraphy.backend.common import BytesFromPath
 from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
+from helpers.precision import relative_error
+
 from .timing import in_turns
 
 
@@ -24,7 +26,7 @@ def main(plan, data, result):
         def call():
             return next(iter(runner.infer({name: images}, check_inputs=False).values()))
 
-        error = float(np.abs(call().astype(np.float32) - expected).max() / np.abs(expected).max())
+        error = relative_error(call(), expected)
         times = in_turns({"call": call})["call"]
     Path(result).write_text(json.dumps({"error": error, "host": times, "version": polygraphy.__version__}))
 

@@ -6,7 +6,7 @@ All of it goes into one folder and is used again the next time. Needs PyTorch, a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -39,6 +39,7 @@ class Case:
 
 
 def cases(networks: Iterable[str] = NETWORKS) -> list[Case]:
+    """All cases, those of one network and precision together."""
     return [
         Case(name, precision, batch, f"{name}-{precision}-{batch}.npz")
         for name in networks
@@ -113,7 +114,3 @@ def load_case(folder: Path, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Images in the case's precision, and the expected logits in float32."""
     with np.load(folder / case.data) as file:
         return file["images"], file["logits"]
-
-
-def plain(case: Case) -> dict:
-    return asdict(case)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+BUSY = 512 << 20  # bytes to be zeroed, which takes an H100 about 0.2 ms: the GPU then does not wait for Python
+
 
 def in_turns(
     calls: Mapping[str, Callable[[], Any]], *, rounds: int = 5, seconds: float = 0.12, most: int = 2000
@@ -37,6 +39,11 @@ def in_turns(
     finally:
         gc.enable()
     return {name: summary(rounds) for name, rounds in times.items()}
+
+
+def one_at_a_time(once: Callable[[], float], rounds: int = 5, count: int = 30) -> dict:
+    """A summary of the microseconds that ``once`` measures and returns, in ``rounds`` of ``count`` calls."""
+    return summary([np.array([once() for _ in range(count)]) for _ in range(rounds)])
 
 
 def summary(rounds: list[np.ndarray]) -> dict:

@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from networks import NETWORKS  # noqa: E402
-from timing import in_turns, summary  # noqa: E402
+from timing import BUSY, in_turns, one_at_a_time  # noqa: E402
 
 
 def load(name, folder, dtype):
@@ -54,22 +54,20 @@ def methods(network, images):
     return {"PyTorch eager": lambda: network(device), "PyTorch CUDA graph": replay}, host_to_host
 
 
-def gpu_time(run, rounds=5, count=30):
+def gpu_time(run):
     """Microseconds between two events on the stream, one run at a time, the GPU kept busy before as in methods.py."""
-    busy = torch.empty(512 << 20, dtype=torch.uint8, device="cuda")
+    busy = torch.empty(BUSY, dtype=torch.uint8, device="cuda")
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    times = []
-    for _ in range(rounds):
-        batch = []
-        for _ in range(count):
-            busy.zero_()
-            begin.record()
-            run()
-            end.record()
-            end.synchronize()
-            batch.append(begin.elapsed_time(end) * 1000)
-        times.append(np.array(batch))
-    return summary(times)
+
+    def once():
+        busy.zero_()
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) * 1000
+
+    return one_at_a_time(once)
 
 
 @torch.inference_mode()
