@@ -63,19 +63,19 @@ def torch_lenet() -> torch.nn.Module:
     )
 
 
-def export_onnx(model: torch.nn.Module, path: str | os.PathLike) -> Path:
-    """Exports a LeNet to one self-contained ONNX file with tensors ``image`` and ``logits`` (chapter 03).
+def export_onnx(model: torch.nn.Module, path: str | os.PathLike, image_shape: tuple[int, ...] = (1, 28, 28)) -> Path:
+    """Exports a classifier to one self-contained ONNX file with tensors ``image`` and ``logits`` (chapter 03).
 
-    ``image`` is float32 (batch, 1, 28, 28), ``logits`` float32 (batch, 10), ``batch`` is dynamic. Opset 17 and IR
-    version 8 are what TensorRT 8.6 was made for; later releases read them too. Needs torch, onnx and onnxscript.
-    Returns the path.
+    ``image`` is (batch, *image_shape) and ``logits`` (batch, classes), both in the dtype of the model's parameters;
+    ``batch`` is dynamic. Opset 17 and IR version 8 are what TensorRT 8.6 was made for; later releases read them too.
+    Needs torch, onnx and onnxscript. Returns the path.
     """
     import onnx
     import torch
 
     program = torch.onnx.export(
         model.eval(),
-        (torch.zeros(2, 1, 28, 28),),
+        (torch.zeros(2, *image_shape, dtype=next(model.parameters()).dtype),),
         input_names=["image"],
         output_names=["logits"],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),

@@ -14,7 +14,7 @@ from pycuda import gpuarray
 from helpers.runner import Runner
 from helpers.tensors import read_specs
 
-from .timing import BUSY, one_at_a_time
+from .timing import BUSY, in_turns
 
 
 class ByHand:
@@ -97,6 +97,22 @@ def runner_modes(run: Runner, plain: Runner, images: np.ndarray) -> dict[str, Ca
     }
 
 
+def python_cost(run: Runner, images: np.ndarray) -> float:
+    """Microseconds of a Runner's call without its CUDA graph: the checks, and the copies of input and results."""
+
+    class Nothing:
+        def run(self) -> None: ...
+
+    (name_in,) = run._inputs
+    run({name_in: images})
+    call = run._last
+    graph, call.graph = call.graph, Nothing()
+    try:
+        return in_turns({"call": lambda: run({name_in: images})})["call"]["median"]
+    finally:
+        call.graph = graph
+
+
 def on_the_gpu(run: Runner, images: np.ndarray) -> Callable[[], Any]:
     """The Runner with input and output in GPU memory, not waited for."""
     (name_in,), (name_out,) = run._inputs, run._outputs
@@ -116,8 +132,8 @@ def mapped(run: Runner, images: np.ndarray, streams: int, count: int) -> Callabl
     return call
 
 
-def gpu_time(enqueue: Callable[[], Any], stream: cuda.Stream) -> dict:
-    """Microseconds between two events on the stream, one run at a time.
+def gpu_clock(enqueue: Callable[[], Any], stream: cuda.Stream) -> Callable[[], float]:
+    """Measures one run: the microseconds between two events on the stream.
 
     The GPU is kept busy before the first event, so that it does not wait for Python in between.
     """
@@ -134,6 +150,4 @@ def gpu_time(enqueue: Callable[[], Any], stream: cuda.Stream) -> dict:
 
     for _ in range(3):
         enqueue()
-    times = one_at_a_time(once)
-    busy.free()
-    return times
+    return once

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from helpers.builder import build_plan
+from helpers.lenet import export_onnx
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
 
@@ -64,7 +65,7 @@ def write_network(folder: Path, name: str) -> None:
         used = images[: case.batch].numpy().astype(case.precision)
         np.savez(folder / case.data, images=used, logits=logits[: case.batch])
     for precision in PRECISIONS:
-        _export(network.to(getattr(torch, precision)), SHAPES[name], folder / f"{name}-{precision}.onnx")
+        export_onnx(network.to(getattr(torch, precision)), folder / f"{name}-{precision}.onnx", SHAPES[name])
 
 
 def _images(name: str) -> torch.Tensor:
@@ -73,24 +74,6 @@ def _images(name: str) -> torch.Tensor:
         with np.load(DATA / "mnist.npz") as file:
             return torch.from_numpy(file["test_images"][:count, None].astype(np.float32) / 255)
     return torch.rand(count, *SHAPES[name])
-
-
-def _export(network: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    import onnx
-
-    dtype = next(network.parameters()).dtype
-    program = torch.onnx.export(
-        network.eval(),
-        (torch.zeros(2, *shape, dtype=dtype),),
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        opset_version=17,
-        dynamo=True,
-        verbose=False,
-    )
-    program.model_proto.ir_version = 8
-    onnx.save(program.model_proto, path)
 
 
 def write_plan(folder: Path, name: str, precision: str) -> float:
@@ -102,7 +85,7 @@ def write_plan(folder: Path, name: str, precision: str) -> float:
     begin = perf_counter()
     plan = build_plan(
         parse_onnx(folder / f"{name}-{precision}.onnx"),
-        profiles=[{"images": (low, best, high)}],
+        profiles=[{"image": (low, best, high)}],
         flags=["FP16"] if precision == "float16" and has("weak_typing") else [],
         timing_cache=folder / f"{name}-{precision}.timings",
     )

@@ -60,11 +60,12 @@ def show(result: dict, picture: Path) -> None:
     from rich.table import Table
 
     console = Console(width=150)
-    rows = Table("network", "precision", "batch", "method", "host µs", "spread", "p99", "GPU µs", "error")
+    rows = Table("network", "precision", "batch", "method", "host µs", "spread", "p99", "Python µs", "GPU µs", "error")
     for row in result["rows"]:
         host, gpu = row["host"], row["gpu"]
         spread = f"{host['low']:.1f} – {host['high']:.1f}"
-        numbers = f"{host['median']:.1f}", spread, f"{host['p99']:.1f}", f"{gpu['median']:.1f}" if gpu else ""
+        python = f"{host['python']:.1f}" if "python" in host else ""
+        numbers = f"{host['median']:.1f}", spread, f"{host['p99']:.1f}", python, f"{gpu['median']:.1f}" if gpu else ""
         rows.add_row(
             row["network"], row["precision"], str(row["batch"]), row["method"], *numbers, f"{row['error']:.1e}"
         )
@@ -99,9 +100,8 @@ def draw(result: dict):
         drawn = ax.barh(names, middle, xerr=spread, color=colours)
         ax.bar_label(drawn, [f"{time:,.0f} µs" for time in middle], padding=4, fontsize=8)
         ax.set_title("{} {}, batch {}".format(*case))
-        ax.set_xscale("log")
         ax.invert_yaxis()
         ax.tick_params(labelsize=8)
-        ax.margins(x=0.15)
+        ax.margins(x=0.2)
         ax.xaxis.set_visible(False)
     return fig

@@ -41,9 +41,13 @@ def in_turns(
     return {name: summary(rounds) for name, rounds in times.items()}
 
 
-def one_at_a_time(once: Callable[[], float], rounds: int = 5, count: int = 30) -> dict:
-    """A summary of the microseconds that ``once`` measures and returns, in ``rounds`` of ``count`` calls."""
-    return summary([np.array([once() for _ in range(count)]) for _ in range(rounds)])
+def one_at_a_time(measures: Mapping[str, Callable[[], float]], rounds: int = 5, count: int = 30) -> dict[str, dict]:
+    """Summaries of the microseconds that each function measures by itself and returns, in rounds of ``count`` calls."""
+    times: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, once in measures.items():
+            times[name].append(np.array([once() for _ in range(count)]))
+    return {name: summary(rounds) for name, rounds in times.items()}
 
 
 def summary(rounds: list[np.ndarray]) -> dict:

@@ -54,8 +54,8 @@ def methods(network, images):
     return {"PyTorch eager": lambda: network(device), "PyTorch CUDA graph": replay}, host_to_host
 
 
-def gpu_time(run):
-    """Microseconds between two events on the stream, one run at a time, the GPU kept busy before as in methods.py."""
+def gpu_clock(run):
+    """Measures one run: microseconds between two events on the stream, the GPU kept busy before as in methods.py."""
     busy = torch.empty(BUSY, dtype=torch.uint8, device="cuda")
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
@@ -67,7 +67,7 @@ def gpu_time(run):
         end.synchronize()
         return begin.elapsed_time(end) * 1000
 
-    return one_at_a_time(once)
+    return once
 
 
 @torch.inference_mode()
@@ -87,9 +87,10 @@ def main(folder):
             name: float(np.abs(call().float().numpy() - expected).max() / np.abs(expected).max())
             for name, call in calls.items()
         }
-        for name, times in in_turns(calls).items():
-            row = {**case, "method": name, "error": errors[name], "host": times, "gpu": gpu_time(runs[name])}
-            rows.append(row)
+        host, gpu = in_turns(calls), one_at_a_time({name: gpu_clock(run) for name, run in runs.items()})
+        rows += [
+            {**case, "method": name, "error": errors[name], "host": host[name], "gpu": gpu[name]} for name in calls
+        ]
     about = {"torch": torch.__version__, "python": sys.version.split()[0], "gpu": torch.cuda.get_device_name()}
     (folder / "torch.json").write_text(json.dumps({"about": about, "rows": rows}))
 
