@@ -133,7 +133,7 @@ def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
 
 def parse_layer_types(information: str) -> list[LayerTypes]:
     """Reads the JSON of ``get_engine_information``, whose words for types differ between releases."""
-    layers = json.loads(information)["Layers"]
+    layers = json.loads(information, strict=False)["Layers"]  # 8.6 leaves control characters as they are
     if any(isinstance(layer, str) for layer in layers):
         raise ValueError("only names of layers are in it: set config.profiling_verbosity to DETAILED before the build")
     return [

@@ -186,6 +186,11 @@ def test_an_engine_that_was_built_without_details():
         parse_layer_types('{"Layers": ["conv1 + relu1"], "Bindings": []}')
 
 
+def test_control_characters_in_the_inspectors_json_are_taken_as_they_are():
+    (layer,) = parse_layer_types('{"Layers": [{"Name": "conv1", "LayerType": "gemm", "Metadata": "\x1e[conv1]"}]}')
+    assert (layer.name, layer.kind, layer.inputs) == ("conv1", "gemm", ())
+
+
 @pytest.mark.skipif(not has("gpu", "weak_typing"), reason="needs a GPU and a TensorRT with weak typing")
 def test_layers_of_an_engine():
     from helpers.builder import BuildOptions, create_config
