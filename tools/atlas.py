@@ -1,6 +1,6 @@
 """The operator atlas: what the installed TensorRT makes of every ONNX operator, measured with ONNX's own test models.
 
-python tools/atlas.py [--workers N] [--operator NAME …] [--most N]   measures, and puts a column into data/atlas.json
+python tools/atlas.py [--workers N] [--operator NAME …] [--seconds S]   measures, and puts a column into data/atlas.json
 
 The onnx wheel ships a small model with inputs for each case of each operator. Those of a single node are parsed and
 built, each in a worker process, since some end it. What does not build is tried again with all inputs but the first as
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,15 +62,14 @@ def cases(operators: set[str] | None = None) -> Iterator[Case]:
             yield Case(folder.name, operator, tuple(dict.fromkeys(variants)))
 
 
-def some(found: Iterator[Case], most: int | None) -> list[Case]:
-    """The first ``most`` cases of each operator."""
+def in_turn(found: Iterator[Case]) -> list[Case]:
+    """The first case of every operator, then the second of each, and so on: stopped early, none has been left out."""
     seen: Counter = Counter()
-    result = []
+    ranked = []
     for case in found:
         seen[case.operator] += 1
-        if most is None or seen[case.operator] <= most:
-            result.append(case)
-    return result
+        ranked.append((seen[case.operator], case))
+    return [case for _, case in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def _make_constant(model, first: int, data: Path) -> None:
@@ -102,8 +103,8 @@ def judge(worker: Worker, case: Case) -> tuple[str, str | None]:
     return outcome, why
 
 
-def measure(todo: list[Case], workers: int) -> tuple[dict[str, Counter], dict[str, Counter]]:
-    """Counts and reasons by operator, with a progress bar."""
+def measure(todo: list[Case], workers: int, seconds: float) -> tuple[dict[str, Counter], dict[str, Counter]]:
+    """Counts and reasons by operator, with a progress bar. After ``seconds`` no further case is begun."""
     from tqdm import tqdm
 
     counts, reasons = defaultdict(Counter), defaultdict(Counter)
@@ -111,7 +112,11 @@ def measure(todo: list[Case], workers: int) -> tuple[dict[str, Counter], dict[st
     for _ in range(workers):
         idle.put(check_worker())
 
-    def one(case: Case) -> tuple[Case, tuple[str, str | None]]:
+    end = time.monotonic() + seconds
+
+    def one(case: Case) -> tuple[Case, tuple[str | None, str | None]]:
+        if time.monotonic() > end:
+            return case, (None, None)
         worker = idle.get()
         try:
             return case, judge(worker, case)
@@ -120,7 +125,8 @@ def measure(todo: list[Case], workers: int) -> tuple[dict[str, Counter], dict[st
 
     with ThreadPoolExecutor(workers) as pool:
         for case, (outcome, reason) in tqdm(pool.map(one, todo), total=len(todo), unit="model"):
-            counts[case.operator][outcome] += 1
+            if outcome:
+                counts[case.operator][outcome] += 1
             if reason:
                 reasons[case.operator][_short(reason)] += 1
     while not idle.empty():
@@ -157,17 +163,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="processes side by side (default: 2)")
     parser.add_argument("--operator", action="append", help="only this operator; may be given several times")
-    parser.add_argument("--most", type=int, help="of each operator at most so many cases (default: all)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no further case after so long")
     parser.add_argument("--out", type=Path, default=ATLAS, help="the file (default: data/atlas.json)")
     options = parser.parse_args()
     with check_worker() as worker:
         name = worker.call("helpers.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
-    todo = some(cases(set(options.operator) if options.operator else None), options.most)
-    counts, reasons = measure(todo, options.workers)
-    device = gpus()[0].name if gpus() else "no GPU, built ahead of time"
-    about = {"date": date.today().isoformat(), "device": device, "onnx": onnx.__version__, "cases": len(todo)}
-    write_atomically(options.out, dumps(merge(read_atlas(options.out), name, about, counts, reasons)).encode())
+    todo = in_turn(cases(set(options.operator) if options.operator else None))
+    counts, reasons = measure(todo, options.workers, options.seconds)
     total = sum(counts.values(), Counter())
+    device = gpus()[0].name if gpus() else "no GPU, built ahead of time"
+    about = {"date": date.today().isoformat(), "device": device, "onnx": onnx.__version__, "cases": total.total()}
+    write_atomically(options.out, dumps(merge(read_atlas(options.out), name, about, counts, reasons)).encode())
     print(name, "·", len(counts), "operators ·", ", ".join(f"{key} {total[key]}" for key in OUTCOMES))
 
 
