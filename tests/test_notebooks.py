@@ -21,8 +21,6 @@ from tools.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-# Chapters whose cells for a GPU have yet to run on one; their box says so. Take a chapter out once it is recorded.
-UNRECORDED = {"10_precision"}
 CHECKS = {check.__name__: check for check in check_cells.CHECKS + check_prose.CHECKS}
 
 pytest_plugins = ["pytester"]
@@ -32,10 +30,6 @@ pytest_plugins = ["pytester"]
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(chapter, check):
     problems = CHECKS[check](chapter)
-    if check == "recorded" and chapter.stem in UNRECORDED:
-        assert problems, "it has been recorded: take it out of UNRECORDED"
-        assert "have not been recorded yet" in nbformat.read(chapter, 4).cells[0].source
-        problems = [problem for problem in problems if not problem.endswith("its recording is missing")]
     assert not problems, "\n".join(problems)
 
 
