@@ -1,11 +1,14 @@
 """tools/bench: how it measures, and that the benchmark in data/bench.json is whole. The rest of it needs a GPU."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from helpers.recordings import ROOT
+from helpers.trt import has
 from tools.bench import prepare, report
 from tools.bench.timing import in_turns, one_at_a_time, summary
 
@@ -64,6 +67,15 @@ def test_every_goal_can_be_looked_up(result):
     assert all(ratio is not None and ratio > 0 for _, ratio in found)
     missing = report.ratios({**result, "rows": []})
     assert [ratio for _, ratio in missing] == [None] * len(found)
+
+
+@pytest.mark.skipif(has("gpu", "pycuda", "cuda_bindings"), reason="it would begin")
+def test_without_a_gpu_it_says_so_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "tools.bench", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The benchmark cannot run here: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_says_where_it_comes_from(result):

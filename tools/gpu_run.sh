@@ -9,7 +9,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mkdir -p "${1:-build/gpu_run}" && cd "${1:-build/gpu_run}" && pwd)
 phases=${*:2}
-export out logs=$out/logs
+export out logs=$out/logs WORKBOOK_PASSES=${WORKBOOK_PASSES:-1} # one pass of each notebook: builds take long
 mkdir -p "$logs"
 
 step() { # NAME LIMIT COMMAND...
@@ -35,7 +35,7 @@ bench() {
     rm -r "$out/bench"
 }
 record() {
-    grep -vE "$timed" <<<"$chapters" | sed 's/.*/record-& 240 python tools\/record.py &/' | side_by_side
+    grep -vE "$timed" <<<"$chapters" | sed 's/.*/record-& 300 python tools\/record.py &/' | side_by_side
     for chapter in $(grep -E "$timed" <<<"$chapters"); do step "record-$chapter" 240 python tools/record.py "$chapter"; done
 }
 tests() {
@@ -43,7 +43,7 @@ tests() {
     for test in $tests; do [[ $test == *_gpu.py ]] && step "$(basename "$test" .py)" 280 $pytest "$test"; done
     for test in $tests; do [[ $test == *_gpu.py ]] || echo "$(basename "$test" .py) 280 $pytest $test"; done | side_by_side
 }
-nbval() { sed "s/.*/nbval-& 280 $pytest notebooks\/&.ipynb/" <<<"$chapters" | side_by_side; }
+nbval() { sed "s/.*/nbval-& 400 $pytest notebooks\/&.ipynb/" <<<"$chapters" | side_by_side; }
 atlas() { step atlas 400 python tools/atlas.py --workers "${PROCESSES:-3}" --seconds 300; }
 
 step doctor 60 python -m helpers doctor

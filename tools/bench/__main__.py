@@ -23,6 +23,14 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+
+from helpers.trt import FLAVOUR, VERSION, MissingCapability, require
+
+try:
+    require("gpu", "pycuda", "cuda_bindings")
+except MissingCapability as error:
+    sys.exit(f"The benchmark cannot run here: {error}")
+
 import pycuda.autoprimaryctx  # noqa: F401  (makes the primary context current)
 
 from helpers.device import driver, gpus
@@ -30,7 +38,6 @@ from helpers.engine import load_engine
 from helpers.plan_cache import PlanCache
 from helpers.precision import relative_error
 from helpers.runner import Runner
-from helpers.trt import FLAVOUR, VERSION
 
 from . import methods, prepare, report
 from .timing import in_turns, one_at_a_time
