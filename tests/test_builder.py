@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from helpers import trust
+from helpers import builder, trust
 from helpers.builder import BuildCanceled, BuildError, BuildOptions, build_plan, create_network, keep
 from helpers.trt import MissingCapability, has, trt
 
@@ -48,6 +48,14 @@ def test_weights_live_as_long_as_the_network():
     junk = [np.full((4, 3, 3, 3), 7, np.float32) for _ in range(1000)]
     assert build_plan(network, targets=["SM86"]) == expected
     del junk
+
+
+def test_the_first_builder_is_kept_only_where_tactics_are_timed(monkeypatch):
+    monkeypatch.setattr(builder, "_first", [])
+    for timed, kept in ((False, 0), (True, 1), (True, 1)):
+        monkeypatch.setattr(builder, "has", lambda name, timed=timed: name == "timing_cache" and timed)
+        create_network("conv")
+        assert len(builder._first) == kept
 
 
 def test_weights_must_be_something_that_tensorrt_can_read():
