@@ -40,7 +40,7 @@ from helpers.precision import relative_error
 from helpers.runner import Runner
 
 from . import methods, prepare, report
-from .timing import in_turns, one_at_a_time
+from .timing import in_turns, one_at_a_time, run_times
 
 TOLERANCE = {"float32": 5e-3, "float16": 2e-2}  # of the largest logit; float32 runs in TF32 unless told otherwise
 MAPPED = 24  # batches per call of Runner.map
@@ -67,11 +67,12 @@ def bench_case(folder: Path, case: prepare.Case, engine) -> list[dict]:
         for name, times in in_turns({**several, **one_by_one}, seconds=0.2).items():
             host[name] = {key: round(v / MAPPED, 2) if key != "runs" else v for key, v in times.items()}
         host["Runner"]["python"] = methods.python_cost(run, images)
-        clocks = {
-            "by hand": methods.gpu_clock(hand.gpu, hand.stream),
-            "Runner": methods.gpu_clock(methods.on_the_gpu(run, images), run.stream),
-        }
-        gpu = one_at_a_time(clocks)
+        gpu = one_at_a_time(
+            {
+                "by hand": methods.gpu_clock(hand.gpu, hand.stream),
+                "Runner": methods.gpu_clock(methods.on_the_gpu(run, images), run.stream),
+            }
+        )
     return [
         {**asdict(case), "method": name, "error": errors[name], "host": host[name], "gpu": gpu.get(name)}
         for name in host
@@ -126,12 +127,7 @@ def torch_rows(folder: Path, cases: list[prepare.Case]) -> tuple[list[dict], dic
 
 def _milliseconds(call: Callable[[], Any]) -> float:
     """The median of five calls, in milliseconds."""
-    times = []
-    for _ in range(5):
-        begin = perf_counter()
-        call()
-        times.append((perf_counter() - begin) * 1e3)
-    return round(float(np.median(times)), 1)
+    return round(float(np.median(run_times(call, 5))) / 1e3, 1)
 
 
 def python_layer(folder: Path, build_seconds: dict[str, float]) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -27,27 +27,32 @@ def in_turns(
         begin = perf_counter()
         call()
         counts[name] = int(np.clip(seconds / (perf_counter() - begin), 3, most))
-    times: dict[str, list[np.ndarray]] = {name: [] for name in calls}
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, call in calls.items():
-                for _ in range(counts[name] // 10):
-                    call()
-                times[name].append(_run(call, counts[name]))
-    finally:
-        gc.enable()
-    return {name: summary(rounds) for name, rounds in times.items()}
+
+    def one_round(name: str) -> np.ndarray:
+        for _ in range(counts[name] // 10):
+            calls[name]()
+        return run_times(calls[name], counts[name])
+
+    return _take_turns(calls, one_round, rounds)
 
 
 def one_at_a_time(measures: Mapping[str, Callable[[], float]], rounds: int = 5, count: int = 30) -> dict[str, dict]:
     """Summaries of the microseconds that each function measures by itself and returns, in rounds of ``count`` calls."""
-    times: dict[str, list[np.ndarray]] = {name: [] for name in measures}
-    for _ in range(rounds):
-        for name, once in measures.items():
-            times[name].append(np.array([once() for _ in range(count)]))
-    return {name: summary(rounds) for name, rounds in times.items()}
+    return _take_turns(measures, lambda name: np.array([measures[name]() for _ in range(count)]), rounds)
+
+
+def _take_turns(names: Iterable[str], one_round: Callable[[str], np.ndarray], rounds: int) -> dict[str, dict]:
+    """Summaries by name of what ``one_round(name)`` measures, without the garbage collector in between."""
+    times: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name in times:
+                times[name].append(one_round(name))
+    finally:
+        gc.enable()
+    return {name: summary(batches) for name, batches in times.items()}
 
 
 def summary(rounds: list[np.ndarray]) -> dict:
@@ -63,7 +68,8 @@ def summary(rounds: list[np.ndarray]) -> dict:
     }
 
 
-def _run(call: Callable[[], Any], count: int) -> np.ndarray:
+def run_times(call: Callable[[], Any], count: int) -> np.ndarray:
+    """The microseconds that each of ``count`` runs takes."""
     times = np.empty(count)
     for i in range(count):
         begin = perf_counter()
