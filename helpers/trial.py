@@ -29,7 +29,7 @@ def warm_up() -> dict:
     import onnx  # noqa: F401
 
     if has("build"):
-        create_network("warm-up")  # with some releases the first one in a process takes 12 s
+        create_network("warm-up")  # makes the builder that is kept, which may take seconds
     get_logger().logger.disabled = True  # its messages are captured where they are wanted
     name = f"{NAMES.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
     return {"tensorrt": name, "int64": hasattr(trt.DataType, "INT64")}

@@ -44,7 +44,7 @@ tests() {
     for test in $tests; do [[ $test == *_gpu.py ]] || echo "$(basename "$test" .py) 280 $pytest $test"; done | side_by_side
 }
 nbval() { sed "s/.*/nbval-& 400 $pytest notebooks\/&.ipynb/" <<<"$chapters" | side_by_side; }
-atlas() { step atlas 400 python tools/atlas.py --workers "${PROCESSES:-3}" --seconds 300; }
+atlas() { step atlas 400 python tools/atlas.py --workers "${PROCESSES:-3}" --seconds 200; } # and its last builds may take 120
 
 step doctor 60 python -m helpers doctor
 for phase in ${phases:-bench record tests nbval atlas}; do $phase; done
