@@ -38,7 +38,7 @@ class Call:
 
     def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
         """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous."""
-        if len(given) != len(self._expected):
+        if self.borrows or len(given) != len(self._expected):
             return False
         for name, shape, dtype, _ in self._expected:
             array = given.get(name)

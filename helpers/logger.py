@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ class PythonLogger(trt.ILogger):
         self.messages: deque[Message] = deque(maxlen=keep)
         self.counts: Counter[str] = Counter()
         self.hide_cuda_noise = not has("gpu") if hide_cuda_noise is None else hide_cuda_noise
-        self._captures: list[list[Message]] = []
+        self._captures: tuple[list[Message], ...] = ()  # replaced, never changed: other threads may be reading it
+        self._replacing = threading.Lock()
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
         """Called by TensorRT, sometimes from its own threads. Must not raise: exceptions vanish on the way back."""
@@ -71,12 +73,14 @@ class PythonLogger(trt.ILogger):
     def capture(self) -> Iterator[list[Message]]:
         """A list that fills with the messages which arrive inside the ``with`` block; captures may be nested."""
         caught: list[Message] = []
-        self._captures.append(caught)
+        with self._replacing:
+            self._captures = (*self._captures, caught)
         try:
             yield caught
         finally:
             # By identity: two captures that caught the same messages are equal lists.
-            self._captures = [capture for capture in self._captures if capture is not caught]
+            with self._replacing:
+                self._captures = tuple(capture for capture in self._captures if capture is not caught)
 
     def clear(self) -> None:
         """Forgets the kept messages and the counts."""

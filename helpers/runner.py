@@ -32,15 +32,17 @@ class Runner:
     ``first.engine``, is how several threads run at once. ``specs`` maps the tensors' names to their TensorSpec, and
     ``stream`` is the backend's stream on which all of it happens.
 
-    A call takes inputs by name, as keywords or as one mapping, and returns a dict of all outputs:
+    A call takes inputs by name, as keywords or as one mapping, or the array itself where there is only one input, and
+    returns a dict of all outputs:
 
         run(image=batch)                               new arrays, the caller's to keep
         run(image=batch, views=True)                   views of the Runner's memory: the next call overwrites them
         run({"image": batch}, out={"logits": mine})    written into your arrays, which are also returned
 
     Inputs and ``out`` may be NumPy arrays or anything in GPU memory with ``__cuda_array_interface__`` or DLPack: the
-    engine then reads and writes that memory itself, without a copy. Inputs must have the engine's dtype, and be
-    contiguous.
+    engine then reads and writes that memory itself, without a copy, in the order of CUDA's default stream (with PyTorch
+    as the backend: its current stream); what another stream still fills, wait for first. Inputs must have the engine's
+    dtype, and be contiguous.
 
     A call that comes again, with the same shapes and the same GPU addresses, is captured as a CUDA graph and launched
     from then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
@@ -94,10 +96,11 @@ class Runner:
                 nbytes = math.prod(shape) * self.specs[name].dtype.itemsize
                 self._device[name] = self._cuda.allocate(nbytes)
                 self._host[name] = self._cuda.pinned((max(nbytes, 1),), np.dtype(np.uint8))
+            self._cuda.follow_caller(self.stream)  # the memory may be what the caller has just given back
 
     def __call__(
         self,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Any = None,
         /,
         *,
         out: Mapping[str, Any] | None = None,
@@ -105,7 +108,7 @@ class Runner:
         **named: Any,
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
-        given = inputs if inputs is not None and not named else {**(inputs or {}), **named}
+        given = named if inputs is None else self._by_name(inputs, named)
         call = self._repeated(given, out)
         if call is not None and call.graph is not None:  # the path that has to be fast
             call.stage(given)
@@ -120,15 +123,13 @@ class Runner:
                 self._cuda.synchronize(self.stream)
         return call.results(out, views)
 
-    def submit(
-        self, inputs: Mapping[str, Any] | None = None, /, *, out: Mapping[str, Any] | None = None, **named: Any
-    ) -> Pending:
+    def submit(self, inputs: Any = None, /, *, out: Mapping[str, Any] | None = None, **named: Any) -> Pending:
         """Starts a run and returns at once: ``run.submit(image=batch).result()`` waits for it.
 
         NumPy inputs are copied before it returns. Arrays in GPU memory must stay as they are until ``result()``.
         The next call on the same Runner first completes this one, so that its result is never lost.
         """
-        given = {**(inputs or {}), **named}
+        given = named if inputs is None else self._by_name(inputs, named)
         call = self._repeated(given, out)
         with self._cuda:
             self._pending = Pending(self, self._start(call, given, out), out, given)
@@ -137,36 +138,25 @@ class Runner:
     def map(self, batches: Iterable[Any], *, streams: int = 2) -> Iterator[dict[str, Any]]:
         """Runs batch after batch and yields the results in order, with copies and computing side by side.
 
-        Each batch is a mapping of inputs by name, or the array itself if the engine has one input. While the GPU
+        Each batch is a mapping of inputs by name, or the array itself where there is only one input. While the GPU
         computes one batch on one of the ``streams``, the next is copied; each further stream has a context and memory
         of its own, kept for the next ``map``. Raises ValueError for fewer than one stream, and what a call raises.
         """
         if streams < 1:
             raise ValueError(f"streams={streams}: at least one is needed")
+        self._check_usable()
         while len(self._lanes) < streams - 1:
             self._lanes.append(Runner(self.engine, profile=self._profile, backend=self._cuda, graphs=self._graphs))
-        waiting: deque[Pending] = deque()
-        for lane, batch in zip(cycle([self, *self._lanes[: streams - 1]]), batches):
-            if len(waiting) == streams:
-                yield waiting.popleft().result()
-            waiting.append(lane.submit(self._by_name(batch)))
-        while waiting:
-            yield waiting.popleft().result()
+        return _in_turns([self, *self._lanes[: streams - 1]], batches)
 
-    def _by_name(self, batch: Any) -> Mapping[str, Any]:
-        if isinstance(batch, Mapping):
-            return batch
-        if len(self._inputs) != 1:
-            raise TypeError(
-                f"the engine has {len(self._inputs)} inputs: give each batch as a mapping from name to array"
-            )
-        return {self._inputs[0]: batch}
+    def _by_name(self, inputs: Any, named: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(inputs, Mapping):
+            if len(self._inputs) != 1:
+                raise TypeError(f"the engine has {len(self._inputs)} inputs: give a mapping from name to array")
+            inputs = {self._inputs[0]: inputs}
+        return {**inputs, **named} if named else inputs
 
-    def _repeated(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
-        """The remembered call with these shapes, if all arrays are NumPy's and fit as they are.
-
-        Every call begins here: it refuses a closed Runner or another thread, and completes what is still under way.
-        """
+    def _check_usable(self) -> None:
         if self._closed:
             raise RuntimeError("this Runner is closed: its GPU memory was freed")
         if threading.get_ident() != self._thread:
@@ -174,6 +164,13 @@ class Runner:
                 "this Runner belongs to the thread that made it. Make one in each thread; they can share the engine: "
                 "Runner(first.engine)"
             )
+
+    def _repeated(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
+        """The remembered call with these shapes, if all arrays are NumPy's and fit as they are.
+
+        Every call begins here: it refuses a closed Runner or another thread, and completes what is still under way.
+        """
+        self._check_usable()
         if self._pending is not None:
             self._pending.complete()
         if self._last is not None and self._last.takes(given, out):
@@ -244,8 +241,10 @@ class Runner:
                 self._addresses[name] = address
         for name, staging in call.staged.items():
             self._cuda.to_device(call.addresses[name], staging, self.stream)
-        if not self._context.execute_async_v3(self._handle):
-            raise EngineError("execute_async_v3 failed", list(get_logger().messages)[-5:])
+        with get_logger().capture() as messages:
+            done = self._context.execute_async_v3(self._handle)
+        if not done:
+            raise EngineError("execute_async_v3 failed", messages)
         for name, staging in call.fetched.items():
             if staging is not None:
                 self._cuda.to_host(staging, call.addresses[name], self.stream)
@@ -302,3 +301,13 @@ class Runner:
 
     def __exit__(self, *exception) -> None:
         self.close()
+
+
+def _in_turns(lanes: list[Runner], batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    waiting: deque[Pending] = deque()
+    for lane, batch in zip(cycle(lanes), batches):
+        if len(waiting) == len(lanes):
+            yield waiting.popleft().result()
+        waiting.append(lane.submit(batch))
+    while waiting:
+        yield waiting.popleft().result()

@@ -42,8 +42,8 @@ class TensorSpec:
 def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpec]:
     """The specs of all inputs and outputs by name, inputs first, ranges from the optimization profile ``profile``.
 
-    Raises ValueError for a profile that is not there or an input that is a shape tensor (in host memory), and TypeError
-    for a tensor whose dtype NumPy does not have.
+    Raises ValueError for a profile that is not there or a shape tensor (in host memory), and TypeError for a tensor
+    whose dtype NumPy does not have.
     """
     if not 0 <= profile < engine.num_optimization_profiles:
         raise ValueError(f"there is no profile {profile}; the engine has {engine.num_optimization_profiles}")
@@ -56,8 +56,8 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
         except TypeError as error:
             kind = engine.get_tensor_dtype(name)
             raise TypeError(f"tensor {name!r} is {kind}, which NumPy does not have: cast it in the network") from error
-        if is_input and engine.is_shape_inference_io(name):
-            raise ValueError(f"input {name!r} is a shape tensor, which these helpers do not support")
+        if engine.is_shape_inference_io(name):
+            raise ValueError(f"tensor {name!r} is a shape tensor, which these helpers do not support")
         shape = minimum = maximum = tuple(engine.get_tensor_shape(name))
         if is_input and -1 in shape:
             minimum, _, maximum = (tuple(dims) for dims in engine.get_tensor_profile_shape(name, profile))
@@ -67,7 +67,8 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """An array in GPU memory: ``pointer`` (an address), ``shape``, ``dtype`` and the ``owner`` that keeps it alive.
+    """An array in GPU memory: ``pointer`` (an address), ``shape``, ``dtype``, the ``owner`` that keeps it alive, and
+    whether it is ``readonly``.
 
     Wraps a bare address, say from cuda.bindings, as an object with ``__cuda_array_interface__``, which is what
     PyCUDA's GPUArray, CuPy and CUDA tensors of PyTorch already are.
@@ -77,11 +78,12 @@ class DeviceArray:
     shape: tuple[int, ...]
     dtype: np.dtype
     owner: Any = None
+    readonly: bool = False
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
-            "data": (self.pointer, False),
+            "data": (self.pointer, self.readonly),
             "shape": tuple(self.shape),
             "typestr": np.dtype(self.dtype).str,
             "strides": None,
@@ -107,7 +109,8 @@ def device_array(array: Any) -> DeviceArray | None:
             if size != 1 and stride != packed:
                 raise ValueError("not contiguous in GPU memory: make a contiguous copy of it first")
             packed *= size
-    return DeviceArray(view["data"][0], shape, dtype, view["owner"])
+    pointer, readonly = view["data"]
+    return DeviceArray(pointer, shape, dtype, view["owner"], readonly)
 
 
 def check_names(specs: Mapping[str, TensorSpec], given: Mapping[str, Any]) -> None:
@@ -155,18 +158,25 @@ def check_output(spec: TensorSpec, shape: tuple[int, ...], array: Any) -> np.nda
         raise TypeError(f"{what} is {array.dtype}, the engine gives {spec.dtype}")
     if tuple(array.shape) != shape:
         raise ValueError(f"{what} has shape {tuple(array.shape)}, this call gives {shape}")
-    if isinstance(array, np.ndarray) and not (array.flags.c_contiguous and array.flags.writeable):
+    fits = array.flags.carray if isinstance(array, np.ndarray) else not array.readonly
+    if not fits:
         raise ValueError(f"{what} must be contiguous and writeable")
     return array
 
 
 def _as_array(what: str, array: Any) -> np.ndarray | DeviceArray:
+    if type(array) is np.ndarray:
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array, and the mask would be lost: use .filled(value)")
     if isinstance(array, np.ndarray):
         return array
     try:
         found = device_array(array)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{what}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+    except (TypeError, KeyError, RuntimeError, BufferError) as error:  # the last two: PyTorch, of one with gradients
+        raise TypeError(f"{what}: {error}") from error
     if found is None:
         raise TypeError(f"{what} is a {type(array).__name__}; give a NumPy array or an array in GPU memory")
     return found

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -95,6 +96,31 @@ def test_equal_captures_do_not_close_each_other(logger):
             pass
         logger.log(SEVERITY.ERROR, "still here")
     assert len(outer) == 1
+
+
+def test_threads_do_not_lose_each_others_captures(logger):
+    lost = []
+
+    def capture_often():
+        for _ in range(20_000):
+            with logger.capture() as mine:
+                logger.log(SEVERITY.ERROR, "here")
+            if not mine:
+                lost.append(1)
+
+    logger.logger.setLevel(logging.CRITICAL)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=capture_often) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not lost
+    assert not logger._captures
 
 
 def test_a_real_error_of_the_library_arrives():

@@ -38,6 +38,7 @@ def test_nan_and_infinity_are_values():
         ),
         (digits(dtype=np.uint8), TypeError, "uint8"),
         ([[0.0]], TypeError, "'image' is a list; give a NumPy array"),
+        (np.ma.masked_array(digits()), TypeError, "'image' is a masked array, and the mask would be lost"),
         (None, TypeError, "NoneType"),
         (np.zeros((28, 28), np.float32), ValueError, r"'image' has 2 dimensions \(28, 28\), the engine takes 4"),
         (digits(0), ValueError, r"range \(1, 1, 28, 28\) to \(256, 1, 28, 28\)"),
@@ -99,9 +100,9 @@ def test_out_that_fits_and_out_that_is_read_only():
 class FakeGpuArray:
     """Has the interface of an array in GPU memory; nothing here reads the memory behind it."""
 
-    def __init__(self, shape, dtype=np.float32, strides=None):
+    def __init__(self, shape, dtype=np.float32, strides=None, readonly=False):
         self.__cuda_array_interface__ = {
-            "data": (4096, False),
+            "data": (4096, readonly),
             "shape": shape,
             "typestr": np.dtype(dtype).str,
             "strides": strides,
@@ -119,6 +120,26 @@ def test_arrays_in_gpu_memory_are_checked_alike():
         check_input(IMAGE, FakeGpuArray((4, 1, 28, 28), np.float64))
     with pytest.raises(ValueError, match="outside"):
         check_input(IMAGE, FakeGpuArray((400, 1, 28, 28)))
+
+
+def test_gpu_memory_that_is_read_only_is_no_place_for_an_output():
+    assert check_output(LOGITS, (4, 10), FakeGpuArray((4, 10))).pointer == 4096
+    assert check_input(IMAGE, FakeGpuArray((4, 1, 28, 28), readonly=True)).readonly
+    with pytest.raises(ValueError, match=r"out\['logits'\] must be contiguous and writeable"):
+        check_output(LOGITS, (4, 10), FakeGpuArray((4, 10), readonly=True))
+    with pytest.raises(ValueError, match="writeable"):
+        check_output(LOGITS, (4, 10), DeviceArray(4096, (4, 10), FLOAT, readonly=True))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, BufferError, KeyError, TypeError])
+def test_an_array_that_does_not_give_its_memory_away_is_named(error):
+    class Refusing:
+        @property
+        def __cuda_array_interface__(self):
+            raise error("it requires grad")
+
+    with pytest.raises(TypeError, match="input 'image': .*it requires grad"):
+        check_input(IMAGE, Refusing())
 
 
 def test_strided_gpu_memory_is_refused_and_explicit_packed_strides_are_fine():
