@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import weakref
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,12 @@ class BuildOptions:
     optimization_level: int | None = None
     timing_cache: str | os.PathLike | None = field(default=None, compare=False)
     progress: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("targets", "flags", "clear_flags", "profiles"):
+            given = getattr(self, name)
+            if isinstance(given, (str, Mapping)):
+                raise ValueError(f"{name}={given!r}: give a list, {name}=[{given!r}]")
 
 
 _alive: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -139,6 +146,7 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
     """Builds the network and returns the plan. ``build_plan(network, targets=["SM86"])`` is short for BuildOptions.
 
     The plan's SHA-256 is added to the user's own list of plans built here (``helpers.trust``, chapter 06).
+    A timing cache that cannot be written costs a warning in the log, not the plan.
     Raises BuildError with what TensorRT logged, BuildCanceled, MissingCapability, or ValueError for wrong options.
     """
     if options is None:
@@ -163,10 +171,13 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
         if monitor is not None and monitor.canceled:
             raise BuildCanceled(f"the build of {network.name!r} was cancelled", messages)
         raise BuildError(f"the build of {network.name!r} failed", messages)
-    if options.timing_cache is not None:
-        save_timing_cache(config, options.timing_cache)
     plan = bytes(plan)
     trust.remember(plan)
+    if options.timing_cache is not None:
+        try:
+            save_timing_cache(config, options.timing_cache)
+        except OSError as error:  # the plan may have taken minutes
+            logging.getLogger(__name__).warning("the timing cache could not be written: %s", error)
     return plan
 
 

@@ -123,6 +123,13 @@ def test_unknown_options_are_refused_by_name():
         build_plan(conv_network(), BuildOptions(), optimization_level=3)
 
 
+@pytest.mark.parametrize("wrong", [{"flags": "TF32"}, {"targets": "SM86"}, {"profiles": {"x": SHAPES}}])
+def test_one_where_a_list_belongs_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"give a list, {name}="):
+        build_plan(conv_network(), **wrong)
+
+
 @pytest.mark.skipif(has("weak_typing"), reason="this TensorRT has BuilderFlag.FP16")
 def test_a_flag_that_is_gone_says_what_to_do_instead():
     with pytest.raises(MissingCapability, match="export the model in FP16"):
@@ -209,6 +216,17 @@ def test_a_timing_cache_is_written_and_makes_the_next_build_quicker(tmp_path):
     assert path.is_file() == has("timing_cache")
     if has("timing_cache"):
         assert times[1] < times[0]
+
+
+def test_a_timing_cache_that_cannot_be_written_does_not_cost_the_plan(tmp_path, monkeypatch, caplog):
+    def save(config, path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(builder, "save_timing_cache", save)
+    plan = build_plan(conv_network(), timing_cache=tmp_path / "cache")
+    assert len(plan) > 500
+    assert trust.is_trusted(plan)
+    assert "timing cache could not be written: no space left" in caplog.text
 
 
 def test_a_timing_cache_that_is_none_is_not_used(tmp_path):
