@@ -86,8 +86,11 @@ def forget(plan: bytes | str) -> None:
 def _read() -> str:
     try:
         with open(path(), "rb") as file:
-            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o022:
-                # As ssh does with its keys: what others can write proves nothing.
+            # As ssh does with its keys: what others can write proves nothing.
+            status = os.fstat(file.fileno())
+            if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+                raise PermissionError(f"{path()} belongs to another user: delete it, or set WORKBOOK_STATE")
+            if os.name == "posix" and status.st_mode & 0o022:
                 raise PermissionError(f"others can write {path()}: delete it, or chmod 600 if you trust what it says")
             return file.read().decode("ascii", "replace")
     except FileNotFoundError:

@@ -237,14 +237,44 @@ class TestAtomic:
             save_plan(tmp_path / "a.plan", plan)
         assert files(tmp_path) == []
 
-    def test_a_new_plan_with_an_old_sidecar_is_noticed(self, saved, other_plan, monkeypatch):
-        self.second_rename_fails(monkeypatch)
-        trust.remember(other_plan)
-        with pytest.raises(OSError, match="second rename"):
+    @pytest.mark.parametrize("links", [True, False])
+    def test_a_rename_that_fails_midway_leaves_the_old_plan(self, saved, plan, other_plan, monkeypatch, links):
+        def no_links(*args):
+            raise PermissionError("a file system without links")
+
+        with monkeypatch.context() as patch:
+            self.second_rename_fails(patch)
+            if not links:
+                patch.setattr(os, "link", no_links)
+            with pytest.raises(OSError, match="second rename"):
+                save_plan(saved, other_plan)
+        self.survives(saved, plan)
+
+    def test_a_folder_in_the_place_of_the_sidecar_leaves_the_old_plan(self, saved, plan, other_plan):
+        sidecar = saved.with_name("conv.plan.json")
+        text = sidecar.read_text()
+        sidecar.unlink()
+        sidecar.mkdir()
+        with pytest.raises(IsADirectoryError):
             save_plan(saved, other_plan)
+        sidecar.rmdir()
+        sidecar.write_text(text)
+        self.survives(saved, plan)
+
+    @posix
+    def test_a_new_plan_with_an_old_sidecar_is_noticed(self, saved, other_plan, tmp_path):
+        trust.remember(other_plan)
+        (tmp_path / "other").write_bytes(other_plan)
+        script = (
+            "import os, signal, sys; from pathlib import Path; from helpers.plan import save_plan\n"
+            "real, left = os.replace, [None]\n"
+            "os.replace = lambda *a: real(*a) if left and not left.pop() else os.kill(os.getpid(), signal.SIGKILL)\n"
+            "save_plan(sys.argv[1], Path(sys.argv[2]).read_bytes())"
+        )
+        ended = subprocess.run([sys.executable, "-c", script, str(saved), str(tmp_path / "other")], timeout=60)
+        assert ended.returncode == -signal.SIGKILL
         with pytest.raises(PlanDamaged, match=r"size differs from the one in conv\.plan\.json"):
             load_plan(saved)
-        assert files(saved.parent) == ["conv.plan", "conv.plan.json", "model.onnx"]
 
     @posix
     @pytest.mark.parametrize("when", ["fsync", "replace"])

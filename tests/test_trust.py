@@ -71,6 +71,15 @@ def test_a_list_that_others_can_write_proves_nothing(caplog):
     assert trust.is_trusted(b"plan")
 
 
+@posix
+@pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root can give a file away")
+def test_a_list_of_another_user_proves_nothing(caplog):
+    trust.remember(b"plan")
+    os.chown(trust.path(), 1234, -1)
+    assert not trust.is_trusted(b"plan")
+    assert "belongs to another user" in caplog.text
+
+
 def test_lines_that_are_no_digest_and_a_line_cut_short_do_no_harm():
     trust.remember(b"plan")
     with trust.path().open("ab") as file:
