@@ -31,6 +31,8 @@ def softmax(function):
     outputs = [network.get_output(i).name for i in range(network.num_outputs)]
     expect(outputs, "an output", "none", "network.mark_output(tensor)")
     expect(outputs == ["probabilities"], "output 'probabilities'", outputs, "name the tensor before you mark it")
+    ends = layer.get_input(0).name, layer.get_output(0).name
+    expect(ends == ("logits", "probabilities"), "logits -> softmax -> probabilities", ends, "mark the softmax's output")
     plan = build_plan(network, profiles=[{"logits": ((1, 10), (4, 10), (8, 10))}])
     expect(len(plan) > 100, "a plan", len(plan), "")
 
@@ -57,6 +59,10 @@ def linear(function):
         layer.__class__ = trt.IConstantLayer
     values = [np.array(layer.weights).reshape(tuple(layer.shape)) for layer in constants]
     transposed = product.op1 == trt.MatrixOperation.TRANSPOSE
+    for layer, kind in zip(_layers(network), kinds, strict=True):
+        if kind == "SHUFFLE" and layer.get_output(0).name == product.get_input(1).name:
+            layer.__class__ = trt.IShuffleLayer
+            transposed ^= tuple(layer.first_transpose)[:2] == (1, 0)
     matrix = next((v for v in values if v.size == 36), np.zeros((6, 6)))
     effective = matrix.T if transposed else matrix
     expect(
@@ -66,6 +72,19 @@ def linear(function):
         "the matrix is square, so no shape complains: use trt.MatrixOperation.TRANSPOSE for the weights",
     )
     expect("ELEMENTWISE" in kinds, "an ELEMENTWISE layer for the bias", kinds, "add the bias with add_elementwise, SUM")
+    final = next((layer for layer in _layers(network) if layer.get_output(0).name == y.name), None)
+    expect(
+        final is not None and final.type == trt.LayerType.ELEMENTWISE,
+        "the sum's output",
+        final and final.type.name,
+        "return the output of add_elementwise",
+    )
+    final.__class__ = trt.IElementWiseLayer
+    expect(
+        final.op == trt.ElementWiseOperation.SUM, "SUM", final.op.name, "the bias is added: ElementWiseOperation.SUM"
+    )
+    feeds = [final.get_input(i).name for i in range(2)]
+    expect(x.name not in feeds, "product + bias", " + ".join(feeds), "add the bias to the product, not to x")
     network.mark_output(y)
     try:
         shape = tuple(y.shape)

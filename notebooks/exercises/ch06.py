@@ -31,6 +31,8 @@ def total_size(function):
     swapped = [int.from_bytes(plan[16:24], "big") for plan in plans]
     expect(got != swapped, sizes, got, "the bytes are little-endian: '<Q'")
     expect(got == sizes, sizes, got, "an unsigned 64-bit number at byte 16: struct.unpack_from('<Q', plan, 16)")
+    large = plans[0][:16] + (5 << 30).to_bytes(8, "little") + plans[0][24:64]  # the header of a plan of 5 GiB
+    expect(function(large) == 5 << 30, 5 << 30, function(large), "the number has 64 bits: '<Q', eight bytes")
     expect(cut == sizes[0], sizes[0], cut, "read the number from the header, whatever the length of the bytes")
 
 

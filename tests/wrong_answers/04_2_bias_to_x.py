@@ -1,0 +1,9 @@
+# hint: add the bias to the product
+from helpers.builder import keep
+
+
+def linear(network, x, weight, bias):
+    matrix = network.add_constant(weight.shape, keep(network, weight)).get_output(0)
+    product = network.add_matrix_multiply(x, trt.MatrixOperation.NONE, matrix, trt.MatrixOperation.TRANSPOSE)
+    row = network.add_constant((1, len(bias)), keep(network, bias)).get_output(0)
+    return network.add_elementwise(x, row, trt.ElementWiseOperation.SUM).get_output(0)
