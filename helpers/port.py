@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .outdated import Finding, Program
@@ -19,7 +19,11 @@ from .outdated import Finding, Program
 _PYTHON_2 = re.compile(
     r"^\s*(print\s+[^\s(=.,)]|print\s*>>|exec\s+[\"']|raise\s+\w+\s*,|except\s+[\w.]+\s*,\s*\w+\s*:)"
 )
-_OTHER_LANGUAGE = re.compile(r"%%(bash|sh|html|javascript|js|latex|markdown|script|svg|writefile|cmd|perl|ruby|file)\b")
+_OTHER_LANGUAGE = re.compile(
+    r"\s*%%(bash|sh|html|javascript|js|latex|markdown|script|svg|writefile|cmd|perl|ruby|file)\b"
+)
+_MAGIC = re.compile(r"\s*([%!?]|[\w.]+\s*\?|[\w., ]+=\s*[%!])")
+_TIMED = re.compile(r"(\s*)(?:[\w., ]+=\s*)?%time(?:it)?\s+(?:-\w+(?:\s+\d+)?\s+)*(.*)", re.DOTALL)
 
 
 class UnreadableSource(ValueError):
@@ -34,22 +38,16 @@ def port(path: str | Path) -> list[Finding]:
     path = Path(path)
     if path.suffix != ".ipynb":
         return port_source(read_source(path), str(path))
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableSource(f"{path}: not a notebook of format 4 ({error!r})") from None
     trees, guarded = {}, set()
-    for number, cell in enumerate(cells, 1):
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and not _OTHER_LANGUAGE.match(source):
+    for number, source in _code_cells(path):
+        if not _OTHER_LANGUAGE.match(source):
             trees[number] = _parse(without_magics(source), f"{path}, cell {number}")
-            if source.startswith("%%needs"):  # helpers.needs: runs only where it can
+            if source.lstrip().startswith("%%needs"):  # helpers.needs: runs only where it can
                 guarded.add(number)
-    program = Program(list(trees.values()))
     return [
         dataclasses.replace(finding, cell=number, guarded=finding.guarded or number in guarded)
-        for number, tree in trees.items()
-        for finding in program.findings(tree)
+        for number, found in _findings(trees, str(path)).items()
+        for finding in found
     ]
 
 
@@ -59,8 +57,7 @@ def port_source(source: str, name: str = "<source>") -> list[Finding]:
     >>> [(finding.line, finding.name, finding.when) for finding in port_source("engine.num_bindings")]
     [(1, 'ICudaEngine.num_bindings', '10.0.0')]
     """
-    tree = _parse(source, name)
-    return Program([tree]).findings(tree)
+    return _findings({0: _parse(source, name)}, name)[0]
 
 
 def read_source(path: Path) -> str:
@@ -73,13 +70,59 @@ def read_source(path: Path) -> str:
 
 
 def without_magics(source: str) -> str:
-    """A notebook's cell with its magics and shell lines blanked, so that lines keep their numbers."""
-    return re.sub(r"^(\s*)([%!?][^\n]*|[^\n]*\?)$", r"\1pass", re.sub(r"^%%[^\n]*", "", source), flags=re.MULTILINE)
+    """A notebook's cell as Python: without magics and shell lines, but with what ``%time`` runs.
+
+    Lines keep their numbers. Only where Python stumbles is a line taken for one: ``% a`` may also go on with an
+    expression from the line above.
+
+    >>> without_magics("%time x = 1\\n!ls\\ny = 2  # enough?")
+    'x = 1\\npass\\ny = 2  # enough?'
+    """
+    lines = re.sub(r"\A(\s*)%%[^\n]*", r"\1", source).split("\n")
+    while True:
+        try:
+            ast.parse("\n".join(lines))
+        except SyntaxError as error:
+            at = (error.lineno or 0) - 1
+            if not 0 <= at < len(lines) or not _MAGIC.match(lines[at]):
+                break
+            timed = _TIMED.match(lines[at])
+            if timed:
+                lines[at] = timed[1] + timed[2]
+                continue
+            goes_on, indent = True, lines[at][: -len(lines[at].lstrip())]
+            while goes_on and at < len(lines):
+                goes_on, lines[at] = lines[at].endswith("\\"), indent + "pass"
+                at += 1
+        except (ValueError, RecursionError, MemoryError):  # which _parse will explain
+            break
+        else:
+            break
+    return "\n".join(lines)
+
+
+def _code_cells(path: Path) -> list[tuple[int, str]]:
+    """The sources of a notebook's code cells, each with the number of its cell. Raises UnreadableSource."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [(n, "".join(cell["source"])) for n, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnreadableSource(f"{path}: not a notebook of format 4 ({error!r})") from None
+
+
+def _findings(trees: Mapping[int, ast.AST], name: str) -> dict[int, list[Finding]]:
+    try:
+        program = Program(list(trees.values()))
+        return {number: program.findings(tree) for number, tree in trees.items()}
+    except RecursionError:
+        raise UnreadableSource(f"{name}: its expressions are nested too deeply to be followed") from None
 
 
 def _parse(source: str, name: str) -> ast.AST:
     try:
         return ast.parse(source, name)
+    except (RecursionError, MemoryError):
+        raise UnreadableSource(f"{name}: its expressions are nested too deeply to be read") from None
     except (SyntaxError, ValueError) as error:
         old = [number for number, line in enumerate(source.splitlines(), 1) if _PYTHON_2.match(line)]
         if old:

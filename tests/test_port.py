@@ -173,6 +173,74 @@ def test_notebooks_are_read_cell_by_cell(tmp_path):
         port(path)
 
 
+NUM_BINDINGS = "ICudaEngine.num_bindings"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "limit = 1 << 30  # enough?",
+        "if limit:  # really?\n    pass",
+        "print(\n    limit,  # why?\n)",
+        'text = ("%s"\n% limit)',
+        'text = ("%s"\n% limit)\n%matplotlib inline',
+        "files = !ls -l",
+        "a, b = !ls",
+        "took = %timeit -o -n 10 f()",
+        "!pip install \\\n    tensorrt",
+        "\n%%time",
+        "if limit:\n    !ls\n    %time f()",
+        "trt.Builder?",
+        "?trt.Builder",
+        "%cd (here",
+        "!echo 'it",
+    ],
+)
+def test_what_only_notebooks_have_is_skipped_and_lines_keep_their_numbers(before, tmp_path):
+    path = tmp_path / "magic.ipynb"
+    source = f"{before}\nengine.num_bindings"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source}]}))
+    assert [(finding.line, finding.name) for finding in port(path)] == [(source.count("\n") + 1, NUM_BINDINGS)]
+
+
+@pytest.mark.parametrize("magic", ["%time ", "%timeit ", "%timeit -n 10 -r3 ", "t = %timeit -o ", "  %time "])
+def test_what_is_timed_is_read(magic, tmp_path):
+    path = tmp_path / "magic.ipynb"
+    before = "if True:\n" if magic.startswith(" ") else ""
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": f"{before}{magic}engine.num_bindings"}]}))
+    assert [finding.name for finding in port(path)] == [NUM_BINDINGS]
+
+
+@pytest.mark.parametrize("language", ["%%bash\nengine.num_bindings", "\n%%bash\nif [ ]; then"])
+def test_cells_in_another_language_are_left_alone(language, tmp_path):
+    path = tmp_path / "bash.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": language}]}))
+    assert port(path) == []
+
+
+UNREADABLE = {
+    "number.ipynb": '{"cells": 5}',
+    "numbers.ipynb": '{"cells": [1]}',
+    "mapping.ipynb": '{"cells": {"a": 1}}',
+    "null.ipynb": '{"cells": [{"cell_type": "code", "source": null}]}',
+    "without.ipynb": '{"cells": [{"cell_type": "code"}]}',
+    "deep.ipynb": "[" * 100_000,
+    "sum.py": "x = " + " + ".join("1" * 20_000),
+    "attributes.py": "x = a" + ".b" * 20_000,
+    "magic.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": "x = a" + ".b" * 20_000}]}),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_one_odd_file_does_not_cost_the_other_reports(name, tmp_path, capsys):
+    (tmp_path / "old.py").write_text("engine.num_bindings\n")
+    (tmp_path / name).write_text(UNREADABLE[name])
+    assert main(["port", "--json", str(tmp_path / "old.py"), str(tmp_path / name)]) == 2
+    said = capsys.readouterr()
+    assert [[finding["name"] for finding in found] for found in json.loads(said.out).values()] == [[NUM_BINDINGS]]
+    assert name in said.err
+
+
 def test_exit_status_and_json(tmp_path, capsys):
     (tmp_path / "new.py").write_text("print('hello')\n")
     (tmp_path / "old.py").write_text("engine.num_bindings\nimport pycuda.autoinit\n")
