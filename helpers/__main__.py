@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +39,13 @@ def _copy(arguments: argparse.Namespace) -> int:
     return main(arguments)
 
 
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -54,14 +63,15 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="whether TensorRT will take an ONNX model, and what to do if not",
         description="Says whether TensorRT will take an ONNX model, and what to do if not. Nothing that the model does "
-        "can take the shell down. The exit status is 0 for convertible, 1 for not, 2 for not a usable model.",
+        "can take the shell down. The exit status is 0 for convertible, 1 for not, 2 for not a usable model, or for a "
+        "report that cannot be written.",
     )
     check.add_argument("model", metavar="MODEL.onnx")
     check.add_argument("--build", action="store_true", help="build it too, not only parse it")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.add_argument("--html", metavar="FILE", help="write the report to a file, as HTML")
-    check.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each step (120)")
-    check.add_argument("--memory", type=float, default=8, metavar="GB", help="memory that a step may take (8)")
+    check.add_argument("--timeout", type=_positive, default=120, metavar="S", help="seconds for each step (120)")
+    check.add_argument("--memory", type=_positive, default=8, metavar="GB", help="memory that a step may take (8)")
     check.set_defaults(run=_check)
 
     whatis = commands.add_parser(
@@ -103,5 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return parsed.run(parsed)
 
 
+def program() -> int:
+    """:func:`main` in a shell, where output may go to a file without Unicode, or to a pipe that closes early."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        status = main()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at its end
+        return 141  # as shells say it of programs that end so
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -10,6 +10,7 @@ Standard library only; the worker needs onnx, the report as text needs rich.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .advice import advice
+from .atomic import write_atomically
 from .file_kind import NotAModel, first_look, kind_of
 from .findings import judge_facts, some
 from .operator_trials import judge_operators
@@ -190,12 +192,15 @@ def _first_line(text: str) -> str:
 def main(arguments) -> int:
     """``python -m helpers check``: prints the report, as its arguments say, and returns its exit code."""
     report = check(arguments.model, arguments.build, arguments.timeout, int(arguments.memory * 1e9))
-    if arguments.html:
-        head = '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Check of a model</title>'
-        page = f"{head}\n{report.to_html()}\n</html>\n"
-        Path(arguments.html).write_text(page, encoding="utf-8")
     if arguments.json:
         print(report.to_json())
     else:
         report.print()
+    if arguments.html:
+        head = '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Check of a model</title>'
+        try:
+            write_atomically(arguments.html, f"{head}\n{report.to_html()}\n</html>\n".encode())
+        except OSError as error:
+            print(f"the report could not be written: {error}", file=sys.stderr)
+            return 2
     return report.exit_code

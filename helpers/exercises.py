@@ -12,6 +12,7 @@ import html
 import importlib.util
 import inspect
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,7 +119,9 @@ def check(number: str, *answers: Any) -> None:
 
     Raises KeyError for an unknown number, and in strict mode NotSolved, Wrong, or whatever the specification raised.
     """
-    _load(FOLDER / f"ch{number.split('.')[0]}.py")
+    path = FOLDER / f"ch{str(number).split('.')[0]}.py"
+    if path.is_file():
+        _load(path)
     if number not in _registry:
         raise KeyError(f"there is no exercise {number!r}; there are {', '.join(exercises())}")
     verdict, error = _judge(_registry[number], answers)
@@ -152,9 +155,11 @@ def _file() -> Path:
 
 def _read() -> dict[str, dict[str, str]]:
     try:
-        return json.loads(_file().read_text())
-    except (OSError, ValueError):
+        done = json.loads(_file().read_text())
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory, or nested too deeply
         return {}
+    entries = done.items() if isinstance(done, dict) else ()
+    return {number: entry for number, entry in entries if isinstance(entry, dict)}
 
 
 def _remember(number: str, state: str) -> None:
@@ -162,7 +167,10 @@ def _remember(number: str, state: str) -> None:
     if state == "open" or done.get(number, {}).get("state") == "solved":
         return  # what was solved once stays solved, also when the notebook is run from the top again
     done[number] = {"state": state, "date": date.today().isoformat()}
-    write_atomically(_file(), json.dumps(done, indent=1, sort_keys=True).encode())
+    try:
+        write_atomically(_file(), json.dumps(done, indent=1, sort_keys=True).encode())
+    except (OSError, RuntimeError) as error:
+        logging.getLogger(__name__).warning("what you have solved could not be noted: %s", error)
 
 
 def progress() -> Any:

@@ -34,12 +34,18 @@ def first_look(path: str | os.PathLike) -> None:
     """Raises NotAModel, in one line, for a path that leads to no file, or to a file that is plainly something else."""
     path = Path(path)
     try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise NotAModel(f"{os.fspath(path)!r} is not UTF-8, and onnx opens no such file: rename it") from None
+    try:
         if path.is_dir():
             raise NotAModel(f"{path} is a folder: name the .onnx file in it")
         if path.exists() and not path.is_file():
             raise NotAModel(f"{path} is not a file: name an .onnx file")
         with open(path, "rb") as file:
             head = file.read(HEAD)
+    except NotAModel:
+        raise
     except FileNotFoundError:
         raise NotAModel(f"there is no file {path}") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte in it

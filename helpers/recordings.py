@@ -93,14 +93,31 @@ def load_recordings(path: str | os.PathLike) -> list[Recording]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{path.name} is not valid JSON ({error}); restore it, or run make record") from error
+    except OSError as error:
+        raise RecordingError(f"{path.name} cannot be read ({error})") from error
     try:
         if document["format"] != FORMAT:
             raise RecordingError(f"{path.name} has format {document['format']}, this program reads format {FORMAT}")
-        return [Recording(**_join(cell)) for cell in document["cells"]]
+        recordings = [Recording(**_join(cell)) for cell in document["cells"]]
+        for recording in recordings:
+            _check(recording)
+        return recordings
     except (KeyError, TypeError) as error:
         raise RecordingError(f"{path.name} is not a file of recordings ({error})") from error
+
+
+def _check(recording: Recording) -> None:
+    """Raises KeyError or TypeError for what cannot be shown."""
+    texts = [recording.source]
+    for output in recording.outputs:
+        if output["output_type"] == "stream":
+            texts += [output["name"], output["text"]]
+        elif output["output_type"] not in ("display_data", "execute_result") or not isinstance(output["data"], dict):
+            raise TypeError(f"an output of the type {output['output_type']!r}")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is missing")
 
 
 def save_recordings(path: str | os.PathLike, recordings: Iterable[Recording]) -> None:

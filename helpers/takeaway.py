@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import keyword
 import os
 import re
 import sys
@@ -85,8 +86,8 @@ def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
     """
     to = Path(to)
     folder = to.resolve()
-    if not folder.name.isidentifier():
-        raise ValueError(f"{folder.name!r} cannot be imported as a package: use letters, digits and _ only")
+    if not folder.name.isidentifier() or keyword.iskeyword(folder.name):
+        raise ValueError(f"{folder.name!r} cannot be imported as a package: use letters, digits and _, no keyword")
     if folder == HERE:
         raise ValueError(f"{to} is where the helpers come from: name a folder of your own project")
     files: dict[Path, bytes] = {}
@@ -115,7 +116,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.list:
         console.print(_table())
         return 0
-    if not arguments.modules or arguments.to is None:
+    if not arguments.modules or not arguments.to:
         return _complain("say which modules, and --to which folder; or --list")
     try:
         written = copy(arguments.modules, arguments.to, arguments.force)

@@ -6,6 +6,7 @@ In a notebook: ``whatis("max_workspace_size")``. Takes C++ and Python spellings 
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,6 +95,9 @@ def main(names: Sequence[str]) -> int:
     from rich.console import Console
     from rich.text import Text
 
+    if not all(name.strip() for name in names):
+        print("one of the names is empty", file=sys.stderr)
+        return 2
     console, status = Console(highlight=False), 0
     for number, name in enumerate(names):
         answer = whatis(name)

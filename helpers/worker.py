@@ -140,7 +140,7 @@ class Worker:
     def _ask(self, function: str, arguments: tuple, named: dict, timeout: float, memory: int | None) -> Any:
         process = self._process
         assert process is not None  # whoever comes here has started it
-        request = pickle.dumps((function, arguments, named, timeout + GRACE))
+        request = pickle.dumps((timeout + GRACE, pickle.dumps((function, arguments, named))))
         replies: queue.SimpleQueue = queue.SimpleQueue()
         # Pipes cannot be waited for with a time limit on every system; a thread can.
         threading.Thread(target=_talk, args=(process, request, replies), daemon=True).start()

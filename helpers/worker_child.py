@@ -57,10 +57,10 @@ def serve() -> None:
     threading.Thread(target=listen, daemon=True).start()
     with open(os.devnull, "w") as null:
         while True:
-            function, arguments, named, limit = pickle.loads(calls.get())
+            limit, call = pickle.loads(calls.get())
             # Works even where native code never returns, and after the parent was killed.
-            faulthandler.dump_traceback_later(limit, exit=True, file=null)
-            reply = _answer(function, arguments, named)
+            faulthandler.dump_traceback_later(min(limit, threading.TIMEOUT_MAX), exit=True, file=null)
+            reply = _answer(call)
             faulthandler.cancel_dump_traceback_later()
             write_message(replies, reply)
 
@@ -74,8 +74,9 @@ def _expect_the_worst() -> None:
         file.write("1000")  # where the whole machine runs out of memory, this process goes first
 
 
-def _answer(function: str, arguments: tuple, named: dict) -> bytes:
+def _answer(call: bytes) -> bytes:
     try:
+        function, arguments, named = pickle.loads(call)  # may raise: a class of the parent's __main__ is not here
         module, _, name = function.partition(":")
         result = getattr(importlib.import_module(module), name)(*arguments, **named)
         return json.dumps(["returned", result]).encode()

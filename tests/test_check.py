@@ -30,6 +30,7 @@ from helpers.worker import WorkerDied
 
 REPOSITORY = Path(__file__).parents[1]
 LENET = REPOSITORY / "data" / "lenet.onnx"
+OLD_SCRIPT = REPOSITORY / "tests" / "old_scripts" / "onnx_to_engine_7.py"
 LIGHT = Path(next(iter(onnx_data.__path__))) / "light"
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
@@ -461,12 +462,13 @@ def test_cut_short(worker):
 
 def test_no_file(worker, tmp_path):
     assert "there is no file" in check(tmp_path / "nothing.onnx", worker=worker).summary
-    assert "is a folder" in check(tmp_path, worker=worker).summary
+    assert check(tmp_path, worker=worker).summary.startswith(f"{tmp_path} is a folder")
     assert check("null\0byte.onnx", worker=worker).exit_code == 2
     assert check("x" * 5000, worker=worker).exit_code == 2
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.onnx")
-        assert "is not a file" in check(tmp_path / "pipe.onnx", worker=worker).summary
+        assert check(tmp_path / "pipe.onnx", worker=worker).summary.endswith("is not a file: name an .onnx file")
+    assert "is not UTF-8" in check("caf\udce9.onnx", worker=worker).summary
     (tmp_path / "secret.onnx").write_bytes(LENET.read_bytes())
     (tmp_path / "secret.onnx").chmod(0)
     if not os.access(tmp_path / "secret.onnx", os.R_OK):
@@ -552,7 +554,42 @@ def test_command(tmp_path):
     assert done.returncode == 2
     assert done.stdout == "not a usable model: there is no file nothing.onnx\n"
     assert done.stderr == ""
-    assert command("--timeout", "no", LENET).returncode == 2
+
+
+@pytest.mark.parametrize("limit", ["--timeout", "--memory"])
+@pytest.mark.parametrize("value", ["no", "nan", "inf", "0", "-5"])
+def test_limits_are_positive_numbers(limit, value):
+    done = command(LENET, f"{limit}={value}")
+    assert done.returncode == 2
+    assert limit in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_report(tmp_path):
+    done = command(LENET, "--html", tmp_path)
+    assert done.returncode == 2
+    assert "convertible" in done.stdout
+    assert done.stderr.startswith("the report could not be written: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", LENET], ["port", OLD_SCRIPT], ["copy", "--list"], ["doctor"], ["whatis", "no_such_name"]]
+)
+def test_every_command_prints_where_there_is_no_unicode(arguments):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    run = [sys.executable, "-m", "helpers", *arguments]
+    done = subprocess.run(run, capture_output=True, env=environment, cwd=REPOSITORY, timeout=120)
+    assert b"Traceback" not in done.stderr
+    assert done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe of a shell")
+def test_a_pipe_that_closes_early_is_no_error():
+    run = f"{sys.executable} -m helpers port --json {OLD_SCRIPT} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", run], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("141", "1")  # 1: it was quicker than the pipe's end
 
 
 def test_the_command_imports_neither_onnx_nor_tensorrt():

@@ -162,6 +162,11 @@ class TestTheEngine:
         with pytest.raises(KeyError, match=r"no exercise '07.99'; there are 01.1"):
             check("07.99", 1)
 
+    @pytest.mark.parametrize("number", ["99.1", 2.1, "../01.1"])
+    def test_a_number_of_no_chapter(self, number):
+        with pytest.raises(KeyError, match="there is no exercise"):
+            check(number, 1)
+
     def test_progress_is_kept_and_can_be_reset(self, monkeypatch):
         monkeypatch.delenv("WORKBOOK_STRICT")
         check("07.3", lambda times, warm_up: (0, 0))
@@ -174,6 +179,19 @@ class TestTheEngine:
         exercises.reset_progress()
         assert set(exercises.progress()["state"]) <= {"○ open", "needs a GPU"}
 
-    def test_a_damaged_progress_file_is_no_obstacle(self, tmp_path):
-        (tmp_path / "exercises.json").write_text("{")
+    @pytest.mark.parametrize("text", ["{", "[]", '{"07.3": "x"}', "null", "[" * 100_000])
+    def test_a_damaged_progress_file_is_no_obstacle(self, tmp_path, text):
+        (tmp_path / "exercises.json").write_text(text)
         assert len(exercises.progress()) == len(ALL)
+        check("07.3", lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
+        assert exercises.progress().loc["07.3", "state"] == "✅ solved"
+
+    @pytest.mark.parametrize("state", ["a file", "no home"])
+    def test_progress_that_cannot_be_kept_costs_a_warning(self, tmp_path, monkeypatch, caplog, state):
+        if state == "a file":
+            (tmp_path / "file").write_text("")
+            monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "file" / "state"))
+        else:
+            monkeypatch.setattr(exercises, "state_folder", lambda: Path("~no-such-user/x").expanduser())
+        check("07.3", lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
+        assert "could not be noted" in caplog.text

@@ -112,11 +112,36 @@ class TestTheFile:
             ("{}", "x.json is not a file of recordings"),
             ('{"format": 99, "cells": []}', "x.json has format 99, this program reads format 1"),
             ('{"format": 1, "cells": [{"source": "x"}]}', "x.json is not a file of recordings"),
+            ("[" * 100_000, "x.json is not valid JSON"),
         ],
     )
     def test_a_bad_one_is_named(self, tmp_path, content, message):
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(RecordingError, match=message):
+            load_recordings(tmp_path / "x.json")
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"source": None},
+            {"outputs": None},
+            {"outputs": [{"output_type": "error", "ename": "ValueError"}]},
+            {"outputs": [{"output_type": "stream", "name": "stdout"}]},
+            {"outputs": [{"output_type": "stream", "name": "stdout", "text": None}]},
+            {"outputs": [{"output_type": "display_data", "data": []}]},
+        ],
+    )
+    def test_what_cannot_be_shown_is_refused(self, tmp_path, wrong):
+        save_recordings(tmp_path / "x.json", [RECORDING])
+        document = json.loads((tmp_path / "x.json").read_text())
+        document["cells"][0] |= wrong
+        (tmp_path / "x.json").write_text(json.dumps(document))
+        with pytest.raises(RecordingError, match=r"x\.json is not a file of recordings"):
+            load_recordings(tmp_path / "x.json")
+
+    def test_a_folder_in_its_place_is_named(self, tmp_path):
+        (tmp_path / "x.json").mkdir()
+        with pytest.raises(RecordingError, match=r"x\.json cannot be read"):
             load_recordings(tmp_path / "x.json")
 
 

@@ -134,7 +134,9 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         (["plans", "--to", "x"], "no helper 'plans'"),
         (["plan", "--to", "my-inference"], "cannot be imported as a package"),
         (["plan", "--to", str(HELPERS)], "where the helpers come from"),
+        (["plan", "--to", "class"], "cannot be imported as a package"),
         (["plan"], "--to which folder"),
+        (["plan", "--to", ""], "--to which folder"),
         (["--to", "x"], "which modules"),
     ],
 )

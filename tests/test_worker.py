@@ -77,6 +77,21 @@ def test_exceptions_come_back_and_the_child_stays(worker):
     assert worker.call(f"{CALLS}:process_id") == pid
 
 
+class OnlyHere:
+    pass
+
+
+def test_an_argument_that_the_child_cannot_make_is_no_death(worker, monkeypatch):
+    monkeypatch.setattr(OnlyHere, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "OnlyHere", OnlyHere, raising=False)
+    with pytest.raises(WorkerRaised, match="AttributeError.*OnlyHere"):
+        worker.call(f"{CALLS}:add", OnlyHere())
+
+
+def test_no_limit_is_a_limit_too(worker):
+    assert worker.call(f"{CALLS}:add", 1, timeout=float("inf")) == 2
+
+
 @posix
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGFPE", "SIGABRT", "SIGKILL"])
 def test_death_by_signal_is_named_and_the_child_replaced(worker, name):
