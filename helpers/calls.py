@@ -1,7 +1,7 @@
 """What a Runner remembers of a call, and a call that is under way (chapters 07 and 11).
 
 >>> here = np.zeros((1, 2), np.float32)
->>> call = Call({"x": (1, 2)}, {"x": 4096, "y": 8192}, staged={"x": here}, fetched={"y": here}, borrows=False)
+>>> call = Call({"x": (1, 2)}, {"x": 4096, "y": 8192}, staged={"x": here}, fetched={"y": here})
 >>> call.takes({"x": np.ones((1, 2), np.float32)}, out=None), call.takes({"x": np.ones((1, 2))}, out=None)
 (True, False)
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .graphs import Graph
+from .tensors import gpu_interface
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -29,7 +30,7 @@ class Call:
     addresses: dict[str, int]  # of all tensors in GPU memory
     staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
     fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's GPU memory
-    borrows: bool  # whether some of the GPU memory is the caller's
+    borrowed: dict[str, Any] = field(default_factory=dict)  # what the caller's arrays in GPU memory say of themselves
     seen: int = 0
     graph: Graph | None = None
 
@@ -37,8 +38,9 @@ class Call:
         self._expected = [(name, array.shape, array.dtype, array) for name, array in self.staged.items()]
 
     def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
-        """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous."""
-        if self.borrows or len(given) != len(self._expected):
+        """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous; or in GPU
+        memory, at the same place and described as before. It must be cheap: every call begins here."""
+        if len(given) != len(self.shapes):
             return False
         for name, shape, dtype, _ in self._expected:
             array = given.get(name)
@@ -48,9 +50,16 @@ class Call:
                 return False
         for name, array in out.items() if out else ():
             staging = self.fetched.get(name)
-            if staging is None or type(array) is not np.ndarray or not array.flags.carray:
+            if staging is None:
+                if name not in self.borrowed:
+                    return False
+                continue
+            if type(array) is not np.ndarray or not array.flags.carray:
                 return False
             if array.dtype != staging.dtype or array.shape != staging.shape:
+                return False
+        for name, described in self.borrowed.items():
+            if not _is_as(described, given.get(name) if name in self.shapes else (out or {}).get(name)):
                 return False
         return True
 
@@ -71,6 +80,13 @@ class Call:
             elif staging is not None:
                 result[name][...] = staging
         return result
+
+
+def _is_as(described: Mapping[str, Any] | None, array: Any) -> bool:
+    try:
+        return described is not None and described == gpu_interface(array)
+    except (TypeError, ValueError, RuntimeError):  # the thorough check will say what is wrong with it
+        return False
 
 
 class Pending:

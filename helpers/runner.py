@@ -21,7 +21,7 @@ from .calls import Call, Pending
 from .engine import EngineError, load_engine
 from .graphs import CaptureError, capture
 from .logger import get_logger
-from .tensors import DeviceArray, check_input, check_names, check_output, read_specs
+from .tensors import DeviceArray, check_input, check_names, check_output, gpu_interface, read_specs
 from .trt import has, trt
 
 
@@ -166,7 +166,7 @@ class Runner:
             )
 
     def _repeated(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
-        """The remembered call with these shapes, if all arrays are NumPy's and fit as they are.
+        """The remembered call that takes these arrays as they are: the last, or one with these shapes.
 
         Every call begins here: it refuses a closed Runner or another thread, and completes what is still under way.
         """
@@ -187,7 +187,7 @@ class Runner:
     def _start(self, call: Call | None, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
         """Has the GPU begin, with the call of :meth:`_repeated` or one made after a thorough check."""
         call = call or self._prepare(given, out or {})
-        if call.borrows:
+        if call.borrowed:
             self._cuda.follow_caller(self.stream)
         call.stage(given)
         if call.graph is not None:
@@ -206,18 +206,22 @@ class Runner:
             if name not in self._outputs:
                 raise KeyError(f"out: the engine has no output {name!r}; it has {', '.join(map(repr, self._outputs))}")
             arrays[name] = check_output(self.specs[name], self._shapes[name], out[name])
-        borrowed = {name: array.pointer for name, array in arrays.items() if isinstance(array, DeviceArray)}
+        borrowed = {name: array for name, array in arrays.items() if isinstance(array, DeviceArray)}
         # Arrays of NumPy in `out` are written after the run, so they make no difference to the call.
-        key = tuple((name, tuple(arrays[name].shape)) for name in given) + tuple(borrowed.items())
+        key = (
+            *((name, tuple(arrays[name].shape)) for name in given),
+            *((name, array.pointer) for name, array in borrowed.items()),
+        )
         if key not in self._calls:
             self._calls[key] = self._new_call(borrowed)
             while len(self._calls) > max(self._graphs, 1):
                 self._calls.popitem(last=False)
         self._calls.move_to_end(key)
         self._last = self._calls[key]
+        self._last.borrowed = {name: gpu_interface(given.get(name, out.get(name))) for name in borrowed}
         return self._last
 
-    def _new_call(self, borrowed: Mapping[str, int]) -> Call:
+    def _new_call(self, borrowed: Mapping[str, DeviceArray]) -> Call:
         """The call for the shapes that the context now has, with some tensors in GPU memory of the caller."""
         views = {}
         for name, shape in self._shapes.items():
@@ -226,10 +230,10 @@ class Runner:
                 views[name] = self._host[name][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
         return Call(
             shapes={name: self._shapes[name] for name in self._inputs},
-            addresses={name: borrowed.get(name) or memory.pointer for name, memory in self._device.items()},
+            # The address of an empty array may be 0, which TensorRT refuses.
+            addresses={n: (n in borrowed and borrowed[n].pointer) or own.pointer for n, own in self._device.items()},
             staged={name: views[name] for name in self._inputs if name in views},
             fetched={name: views.get(name) for name in self._outputs},
-            borrows=bool(borrowed),
         )
 
     def _enqueue(self, call: Call) -> None:

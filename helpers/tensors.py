@@ -91,13 +91,22 @@ class DeviceArray:
         }
 
 
+def gpu_interface(array: Any) -> dict[str, Any] | None:
+    """What ``__cuda_array_interface__`` says, asked once, since it is made anew each time; None if it says nothing."""
+    try:
+        return array.__cuda_array_interface__
+    except AttributeError:
+        return None
+
+
 def device_array(array: Any) -> DeviceArray | None:
     """The array in GPU memory behind ``__cuda_array_interface__`` or DLPack, without a copy; None for anything else.
 
     Raises ValueError if it is strided, since an engine reads memory from one end to the other.
     """
-    if hasattr(array, "__cuda_array_interface__"):
-        view = {"owner": array, **array.__cuda_array_interface__}
+    interface = gpu_interface(array)
+    if interface is not None:
+        view = {"owner": array, **interface}
     elif dlpack.on_gpu(array):
         view = dlpack.array_interface(array)
     else:

@@ -76,6 +76,64 @@ def test_out_of_numpy_and_on_the_gpu_in_turns(run):
         assert (here == x + SHIFT).all()
 
 
+def test_memory_of_the_caller_that_comes_again_is_not_looked_at_again(run, monkeypatch):
+    there, mine = on_gpu(X), on_gpu(np.zeros_like(X))
+    for _ in range(2):
+        run(x=there, shift=SHIFT, out={"double": mine})
+    monkeypatch.setattr(run, "_prepare", None)
+    values(there)[:] += 1
+    result = run(x=there, shift=SHIFT, out={"double": mine})
+    assert (values(mine) == 2 * (X + 1)).all()
+    assert (result["plus"] == X + 1 + SHIFT).all()
+    here = np.zeros_like(X)
+    assert run(x=there, shift=SHIFT, out={"double": mine, "plus": here})["plus"] is here
+    assert (here == X + 1 + SHIFT).all()
+    with pytest.raises(TypeError):  # what is set to None above: everything else is checked thoroughly
+        run(x=on_gpu(X), shift=SHIFT, out={"double": mine})
+
+
+class Moving:
+    """Memory that its owner exchanges behind the same object, as PyCUDA's GPUArray lets its users do."""
+
+    def __init__(self, array):
+        self.array = on_gpu(array)
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.array.__cuda_array_interface__
+
+
+def test_memory_that_moves_or_changes_is_followed(run):
+    there = Moving(X)
+    for round in range(6):
+        if round % 2 == 0:
+            there.array = on_gpu(X + round)
+        assert is_right(run(x=there, shift=SHIFT), X + round // 2 * 2)
+    there.array = on_gpu(X[:1])
+    assert is_right(run(x=there, shift=SHIFT[:1]), X[:1], SHIFT[:1])
+    there.array = on_gpu(X[:1].astype(np.float64))
+    with pytest.raises(TypeError, match="float64"):
+        run(x=there, shift=SHIFT[:1])
+    there.array = None
+    with pytest.raises(TypeError, match="input 'x' is a Moving"):
+        run(x=there, shift=SHIFT[:1])
+
+
+@pytest.mark.parametrize("wrong", [{"doubel": 0}, {"double": 0, "x": 1}, {"plus": 0}])
+def test_another_output_than_before_is_checked(run, wrong):
+    mine = on_gpu(np.zeros_like(X))
+    for _ in range(3):
+        run(x=X, shift=SHIFT, out={"double": mine})
+    if set(wrong) <= {"double", "plus"}:
+        other = on_gpu(np.zeros_like(X))
+        assert (run(x=X + 1, shift=SHIFT, out={"plus": other})["double"] == 2 * (X + 1)).all()
+        assert (values(other) == X + 1 + SHIFT).all()
+    else:
+        with pytest.raises(KeyError, match="the engine has no output"):
+            run(x=X, shift=SHIFT, out=dict.fromkeys(wrong, mine))
+    assert (values(mine) == 2 * X).all()
+
+
 @pytest.mark.parametrize("after_a_call", [False, True])
 @pytest.mark.parametrize("wrong", [X, [1, 2], 3])
 def test_an_array_without_a_name_is_refused(run, wrong, after_a_call):
