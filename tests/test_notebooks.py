@@ -216,14 +216,19 @@ class TestTheSecondPass:
 
     def test_a_cell_that_cannot_be_run_twice_is_found(self, project):
         result = project("x = globals().get('x', 0) + 1\nassert x == 1")
-        result.assert_outcomes(passed=2, failed=1)
+        result.assert_outcomes(passed=2, failed=2)
         result.stdout.fnmatch_lines(["*::Cell 0 PASSED*", "*::strict from here PASSED*", "*::Cell 0 again FAILED*"])
+
+    def test_a_cell_that_cannot_be_run_twice_in_a_row_is_found(self, project):
+        result = project("x = 1", "x += 1\nassert x == 2")
+        result.assert_outcomes(passed=6, failed=1)
+        result.stdout.fnmatch_lines(["*::Cell 1 again PASSED*", "*::Cell 1 at once FAILED*"])
 
     def test_exercises_are_solved_in_it_and_checked_strictly(self, project):
         stub = "# Exercise 01.1: say\nword = ..."
         checking = "import os\nassert word == ('right' if 'WORKBOOK_STRICT' in os.environ else ...)"
-        project(stub, checking).assert_outcomes(passed=5)
+        project(stub, checking).assert_outcomes(passed=7)
 
     def test_the_readers_progress_is_left_alone(self, project):
         result = project("import os\nassert 'workbook-state-' in os.environ['WORKBOOK_STATE']")
-        result.assert_outcomes(passed=3)
+        result.assert_outcomes(passed=4)
