@@ -64,9 +64,25 @@ def to_fp16(model: str | os.PathLike | onnx.ModelProto, keep: Collection[str] = 
             if not largest <= np.finfo(np.float16).max:
                 raise ValueError(f"weight {tensor.name!r} goes up to {largest:g}, FP16 to 65504: name its node in keep")
     half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=list(keep)))
+    _spare_kept_outputs(half, keep)
     half.topological_sort()  # the converter appends its casts at the end, where onnx.checker refuses them
     onnx.checker.check_model(half.model)
     return half.model
+
+
+def _spare_kept_outputs(half, keep: Collection[str]) -> None:
+    """The converter casts what a kept node gives to FP16, even where a cast back to float32 follows: that loses an
+    overflow, for which it was kept. So those that go back to float32 read the node itself."""
+    import onnx
+
+    fp16, fp32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    kept = {name for node in half.nodes() if node.name in keep for name in node.output}
+    casts = [node for node in half.nodes() if node.op_type == "Cast"]
+    narrowed = {c.output[0]: c.input[0] for c in casts if c.attribute[0].i == fp16 and c.input[0] in kept}
+    for cast in casts:
+        if cast.attribute[0].i == fp32:
+            cast.input[0] = narrowed.get(cast.input[0], cast.input[0])
+    half.prune_graph()
 
 
 def quantize(

@@ -91,7 +91,26 @@ class TestToFp16:
         with pytest.raises(ValueError, match=r"fc3\.bias"):
             to_fp16(model)
         (node,) = (n.name for n in model.graph.node if "fc3.bias" in n.input)
-        to_fp16(model, keep=[node])
+        half = to_fp16(model, keep=[node])
+        picture = np.zeros((1, 1, 28, 28), np.float32)
+        np.testing.assert_allclose(run(half, picture), run(model, picture), rtol=5e-3)
+
+    def test_what_overflows_in_fp16_passes_between_kept_nodes(self):
+        """x / sqrt(mean(x²)), whose squares of 300 are beyond FP16."""
+        make = onnx.helper.make_node
+        nodes = [
+            make("Mul", ["x", "x"], ["xx"], "square"),
+            make("ReduceMean", ["xx"], ["m"], "mean"),
+            make("Sqrt", ["m"], ["r"], "root"),
+            make("Div", ["x", "r"], ["y"], "quotient"),
+        ]
+        ends = [onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+        graph = onnx.helper.make_graph(nodes, "norm", ends[:1], ends[1:])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        half = to_fp16(model, keep=["square", "mean", "root"])
+        session = onnxruntime.InferenceSession(half.SerializeToString(), providers=["CPUExecutionProvider"])
+        (quotient,) = session.run(["y"], {"x": np.full((1, 4), 300, np.float32)})
+        assert quotient == pytest.approx(np.ones((1, 4)), rel=1e-3)
 
     @needs_build
     def test_builds_as_half_without_any_flag(self):

@@ -9,7 +9,7 @@ from helpers.exercises import exercise, expect, started
     "A profile should be as narrow as the traffic allows, and fastest where most of it is.",
 )
 def profile_for(function):
-    pages = [(1, 1, 32, 200), *[(1, 1, 64, 160)] * 4, (2, 1, 100, 40), (1, 1, 64, 100)]
+    pages = [(1, 1, 64, 160)] * 5 + [(1, 1, 32, 200), (2, 1, 100, 40), (1, 1, 64, 100)]
     answer = function(list(pages))
     started(answer is not None)
     expect(isinstance(answer, (tuple, list)) and len(answer) == 3, "(min, opt, max)", answer, "return the three shapes")
