@@ -147,7 +147,10 @@ def _changes(chapter: str, recording: Recording) -> list[str]:
         return []  # a copy under another name, say: the recording itself is still that of this very cell
     if not changed:
         return []
-    return [f"Changed since then, so that it might show something else today: {escape(', '.join(changed))}."]
+    said = "Changed since then, so that it might show something else today: "
+    if len(changed) == 1:
+        return [f"{said}{escape(changed[0])}."]
+    return [_fold(f"{said}{len(changed)} files or cells", "\n".join(changed))]
 
 
 def _without_recording(source: str) -> list[str]:

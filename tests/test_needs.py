@@ -146,9 +146,15 @@ class TestWhatHasChanged:
         (book.root / "helpers" / "gear.py").write_text("TEETH = 13\n")
         book.write("01_gears", *self.cells[:2], "size = 5", *self.cells[3:])
         banner, output = book.run("01_gears")[-1]
-        changed = "Changed since then, so that it might show something else today: "
-        assert f"{changed}data/teeth.txt, helpers/gear.py, the cell that begins with 'size = 5'." in text([banner])
+        changed = "Changed since then, so that it might show something else today: 3 files or cells:\n"
+        assert f"{changed}data/teeth.txt\nhelpers/gear.py\nthe cell that begins with 'size = 5'" in text([banner])
+        assert "<details><summary>Changed since then" in banner["data"]["text/html"]
         assert text([output]) == "12 3 12\n"
+
+    def test_a_single_change_is_named_at_once(self, book):
+        (book.root / "data" / "teeth.txt").write_text("13")
+        banner, _ = book.run("01_gears")[-1]
+        assert "something else today: data/teeth.txt." in text([banner])
 
     def test_what_does_not_matter_is_not_mentioned(self, book):
         (book.root / "helpers" / "gear.py").write_text('"""Gears, all of them."""\n\n\nTEETH = 12  # teeth\n')
