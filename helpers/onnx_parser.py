@@ -44,8 +44,9 @@ def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt
     External data is looked for beside the file; a model given as bytes can have none. ``name`` is the network's, by
     default the file's stem. The parser lives as long as the network does, since it owns the weights.
 
-    Raises FileNotFoundError for a missing file or missing external data, OnnxParseError for everything else that is
-    not a usable model: the library itself accepts empty files and text, as a network without layers.
+    Raises FileNotFoundError for a missing file or missing external data of an initializer, OnnxParseError for
+    everything else that is not a usable model: the library itself accepts empty files and web pages, as a network
+    without layers.
     A model from a stranger can kill the process that parses it: chapter 08 shows how to check one first.
     """
     if isinstance(model, (str, os.PathLike)):

@@ -143,8 +143,24 @@ class LayerTypes(NamedTuple):
 
 
 def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
-    """What the engine inspector says of each layer. Raises ValueError for an engine that was not built for it."""
-    return parse_layer_types(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+    """What the engine inspector says of each layer. Raises ValueError for an engine that was not built for it.
+
+    With dynamic shapes the types are those for the shapes that profile 0 is best for: TensorRT tells them only through
+    an execution context, which is made for this and takes its GPU memory meanwhile.
+    """
+    inspector = engine.create_engine_inspector()
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    dynamic = [
+        name
+        for name in names
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT and -1 in tuple(engine.get_tensor_shape(name))
+    ]
+    if dynamic:
+        context = engine.create_execution_context()
+        for name in dynamic:
+            context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
+        inspector.execution_context = context
+    return parse_layer_types(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def parse_layer_types(information: str) -> list[LayerTypes]:

@@ -11,6 +11,8 @@ True
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +31,15 @@ class ProgressBars(trt.IProgressMonitor):
         self._keep_going = keep_going
         self._leave = leave
         self._bars: dict[str, Any] = {}
+        self._handler: Any = None
         self.canceled = False
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         from tqdm.auto import tqdm
 
+        if not self._bars and threading.current_thread() is threading.main_thread():
+            # As an exception it would be raised in whichever callback comes next, mostly in the logger's, and be lost.
+            self._handler = signal.signal(signal.SIGINT, self._interrupted)
         bar = tqdm(total=num_steps, desc=phase_name, leave=self._leave and not self._bars, position=len(self._bars))
         self._bars[phase_name] = bar
 
@@ -55,3 +61,9 @@ class ProgressBars(trt.IProgressMonitor):
             if not self.canceled:
                 bar.update(bar.total - bar.n)
             bar.close()
+        if not self._bars and self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+    def _interrupted(self, *_: Any) -> None:
+        self.canceled = True

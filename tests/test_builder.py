@@ -2,6 +2,8 @@
 
 import dataclasses
 import gc
+import logging
+import signal
 import time
 
 import numpy as np
@@ -192,6 +194,29 @@ class TestProgress:
         monitor, plan = self.monitored(boom)
         assert plan is None
         assert monitor.canceled
+
+    def test_ctrl_c_in_another_callback_cancels_too(self):
+        """Outside ``step_complete``, KeyboardInterrupt would vanish on its way through TensorRT."""
+        before, sent = signal.getsignal(signal.SIGINT), []
+
+        def interrupted_once(record):
+            if not sent and signal.getsignal(signal.SIGINT) is not before:  # the first message during the build
+                sent.append(record)
+                signal.raise_signal(signal.SIGINT)
+            return True
+
+        log = logging.getLogger("tensorrt")
+        log.setLevel(logging.DEBUG)
+        log.addFilter(interrupted_once)
+        try:
+            monitor, plan = self.monitored(lambda: True)
+        finally:
+            log.removeFilter(interrupted_once)
+            log.setLevel(logging.NOTSET)
+        assert sent
+        assert plan is None
+        assert monitor.canceled
+        assert signal.getsignal(signal.SIGINT) is before
 
     def test_build_plan_says_that_it_was_cancelled(self, monkeypatch):
         import helpers.progress

@@ -45,18 +45,22 @@ def quiet_logger(logger_class):
 def reason(function):
     failed = [
         Message("VERBOSE", "Registering layer"),
+        Message("INFO", "Local timing cache in use"),
         Message("WARNING", "something looks odd"),
         Message("ERROR", "the kernel has 5 weights, 108 were expected"),
         Message("ERROR", "the build failed"),
     ]
     got = function(failed)
     started(got is not None)
-    expect(got != failed[0].text, failed[2].text, got, "look at the severity before you return a text")
-    expect(got != failed[1].text, failed[2].text, got, "a WARNING is not yet an error")
-    expect(got != failed[3].text, failed[2].text, got, "the first error is the cause; return at once when you find it")
-    expect(got == failed[2].text, failed[2].text, got, "return the message's text, not the message")
-    internal = [Message("INTERNAL_ERROR", "an assertion failed"), failed[3]]
+    expect(got != failed[0].text, failed[3].text, got, "look at the severity before you return a text")
+    expect(got != failed[1].text, failed[3].text, got, "an INFO is not an error")
+    expect(got != failed[2].text, failed[3].text, got, "a WARNING is not yet an error")
+    expect(got != failed[4].text, failed[3].text, got, "the first error is the cause; return at once when you find it")
+    expect(got == failed[3].text, failed[3].text, got, "return the message's text, not the message")
+    internal = [Message("INTERNAL_ERROR", "an assertion failed"), failed[4]]
     got = function(internal)
     expect(got == internal[0].text, internal[0].text, got, "an INTERNAL_ERROR is an error too, and a worse one")
-    got = function(failed[:2])
+    got = function([failed[3], internal[0]])
+    expect(got == failed[3].text, failed[3].text, got, "the first of the two kinds, whichever it is: one loop for both")
+    got = function(failed[:3])
     expect(got == "", "an empty text, since nothing went wrong", repr(got), 'after the loop, return ""')

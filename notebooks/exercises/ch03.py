@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 
 from helpers.exercises import exercise, expect, started
-from helpers.onnx_parser import parse_onnx
+from helpers.onnx_parser import OnnxParseError, parse_onnx
 
 LENET = Path(__file__).resolve().parents[2] / "data" / "lenet.onnx"
 
@@ -56,10 +56,10 @@ def problems(function):
     expect(isinstance(answer, list), "a list of texts", type(answer).__name__, "collect the descriptions in a list")
     expect(answer == [], "[] for a good model", answer, "only report what the parser calls an error")
     model = onnx.load_model_from_string(good)
-    model.graph.node[0].op_type = "Konv"
+    model.graph.node[-1].op_type = "Jemm"  # the last: the layers before it are in the network all the same
     got = function(model.SerializeToString())
     expect(
-        got, "a description for the unknown operator Konv", got, "loop over parser.num_errors and parser.get_error(i)"
+        got, "a description for the unknown operator Jemm", got, "loop over parser.num_errors and parser.get_error(i)"
     )
     expect(
         all(isinstance(text, str) for text in got),
@@ -67,6 +67,16 @@ def problems(function):
         [type(text).__name__ for text in got],
         "a ParserError is an object: its text is error.desc()",
     )
+    try:
+        parse_onnx(model.SerializeToString())
+    except OnnxParseError as error:
+        said = [entry.description for entry in error.errors]
+        expect(
+            all(any(text in line for line in got) for text in said),
+            said,
+            got,
+            "put every error's own desc() in the list",
+        )
     for name, content in (("an empty file", b""), ("a web page", b"<html>404</html>")):
         got = function(content)
         expect(got, f"a complaint about {name}", got, "parse() says True here: look at network.num_layers as well")

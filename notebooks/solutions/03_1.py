@@ -1,4 +1,5 @@
-# Exercise 03.1: export with an input "digits", an output "scores" and a dynamic batch, to the file work/exercise.onnx.
+# Exercise 03.1: export with an input "digits", an output "scores" and a dynamic batch, to work/exercise.onnx alone,
+# weights inside.
 import torch
 from helpers.lenet import torch_lenet
 
