@@ -145,8 +145,8 @@ class LayerTypes(NamedTuple):
 def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
     """What the engine inspector says of each layer. Raises ValueError for an engine that was not built for it.
 
-    With dynamic shapes the types are those for the shapes that profile 0 is best for: TensorRT tells them only through
-    an execution context, which is made for this and takes its GPU memory meanwhile.
+    With dynamic shapes an execution context is made, with the shapes that profile 0 is best for (it takes its GPU
+    memory meanwhile): NVIDIA documents that the inspector tells types only then. 8.6 tells none all the same.
     """
     inspector = engine.create_engine_inspector()
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
