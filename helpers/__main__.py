@@ -46,6 +46,16 @@ def _positive(text: str) -> float:
     return number
 
 
+def _page(text: str) -> str:
+    """Where a report may be written: no model is lost to it, only an older page."""
+    if os.path.isfile(text):
+        with open(text, "rb") as there:
+            begin = there.read(64).lstrip().lower()
+        if begin and not begin.startswith(b"<!doctype html"):
+            raise argparse.ArgumentTypeError(f"{text} is there already and is no HTML page: it would be lost")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -69,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", metavar="MODEL.onnx")
     check.add_argument("--build", action="store_true", help="build it too, not only parse it")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
-    check.add_argument("--html", metavar="FILE", help="write the report to a file, as HTML")
+    check.add_argument("--html", type=_page, metavar="FILE", help="write the report to a file, as HTML")
     check.add_argument("--timeout", type=_positive, default=120, metavar="S", help="seconds for each step (120)")
     check.add_argument("--memory", type=_positive, default=8, metavar="GB", help="memory that a step may take (8)")
     check.set_defaults(run=_check)
@@ -125,6 +135,11 @@ def program() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at its end
         return 141  # as shells say it of programs that end so
+    except ModuleNotFoundError as error:
+        print(
+            f"{error}. The workbook's environment has it: .venv/bin/python -m helpers …, after `make lab`", file=sys.stderr
+        )
+        return 2
 
 
 if __name__ == "__main__":

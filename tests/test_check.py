@@ -565,6 +565,15 @@ def test_limits_are_positive_numbers(limit, value):
     assert "Traceback" not in done.stderr
 
 
+def test_a_report_overwrites_no_model(tmp_path):
+    model = tmp_path / "mine.onnx"
+    model.write_bytes(LENET.read_bytes())
+    done = command(model, "--html", model)
+    assert done.returncode == 2
+    assert "it would be lost" in done.stderr
+    assert model.read_bytes() == LENET.read_bytes()
+
+
 def test_a_page_that_cannot_be_written_does_not_cost_the_report(tmp_path):
     done = command(LENET, "--html", tmp_path)
     assert done.returncode == 2
