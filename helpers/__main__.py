@@ -136,9 +136,8 @@ def program() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at its end
         return 141  # as shells say it of programs that end so
     except ModuleNotFoundError as error:
-        print(
-            f"{error}. The workbook's environment has it: .venv/bin/python -m helpers …, after `make lab`", file=sys.stderr
-        )
+        advice = "it is in the workbook's environment: .venv/bin/python -m helpers …, after `make lab`"
+        print(f"{error}; {advice}", file=sys.stderr)
         return 2
 
 
