@@ -7,7 +7,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= $(shell $(VENV_PYTHON) -c "from helpers.device import gpus; print(0 if gpus() else 2)")
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test record bench browser-test docs setup
+.PHONY: lab test fuzz mutate record bench browser-test docs setup
 
 setup:
 	@$(PYTHON) tools/setup_env.py
@@ -22,6 +22,15 @@ test: setup
 	@$(VENV_PYTHON) -m ruff format --check .
 	@if $(VENV_PYTHON) -c "import playwright" 2>/dev/null; then $(VENV_PYTHON) -m pytest tests/browser; fi
 	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/browser $(PYTEST_OPTIONS)
+
+# The large runs of what the tests try in small: about a quarter of an hour, a line for each. FUZZ="port --seed 7" for one.
+fuzz: setup
+	@$(VENV_PYTHON) tests/fuzz.py $(FUZZ)
+
+# How many of 300 small faults in what guards something do the tests notice? Each is shown that they do not.
+mutate: setup
+	@$(VENV_PYTHON) -m pip install --quiet -c .venv/constraints.txt -e ".[mutate]"
+	@$(VENV_PYTHON) -m tools.mutate $(MUTATE)
 
 record: setup
 	@$(VENV_PYTHON) tools/record.py
@@ -38,4 +47,4 @@ docs: setup
 # Once this has installed Playwright, `make test` runs the browser tests too, by themselves: they do not like company.
 browser-test: setup
 	@$(VENV_PYTHON) -m pip install --quiet -c .venv/constraints.txt -e ".[browser]"
-	@$(VENV_PYTHON) -m pytest tests/browser $(PYTEST_OPTIONS)
+	@WORKBOOK_BROWSER=required $(VENV_PYTHON) -m pytest tests/browser $(PYTEST_OPTIONS)
