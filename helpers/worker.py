@@ -24,9 +24,8 @@ import time
 import weakref
 from typing import Any
 
-from .worker_child import read_message, serve, write_message
+from .worker_child import LARGEST_REPLY, read_message, serve, write_message
 
-LARGEST_REPLY = 256 << 20  # bytes; the child is not trusted, so nor is the length that it announces
 POLL = 0.02  # seconds between two looks at the child's memory
 GRACE = 5.0  # seconds after which a child ends by itself that nobody stopped at its limit
 
@@ -52,21 +51,36 @@ class WorkerDied(WorkerError):
 
 
 class WorkerTimeout(WorkerError):
-    """The call took longer than its time limit; the child was killed."""
+    """The call took longer than its time limit, which the message names; a child that was at work was killed."""
 
 
 class WorkerMemory(WorkerError):
-    """The child held more resident memory than its limit; it was killed."""
+    """The child held more resident memory than its limit and was killed, or its result was larger than LARGEST_REPLY.
+    The message names the limit."""
+
+
+class _Clock:
+    """A time limit that runs from now on."""
+
+    def __init__(self, limit: float):
+        self.limit, self.end = limit, time.monotonic() + limit
+
+    def left(self) -> float:
+        """Seconds until the limit. Raises WorkerTimeout where there are none left."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise WorkerTimeout(f"stopped after the time limit of {self.limit:g} s")
+        return left
 
 
 class Worker:
     """One child process that runs functions, one at a time, and is replaced whenever it had to be given up.
 
-    timeout        seconds that a call may take
+    timeout        seconds that a function may take; see :meth:`call` for a limit that covers all that a call does
     memory         bytes of resident memory that the child may hold (None: no limit). Not address space: CUDA
-                   reserves far more of that than it uses
+                   reserves far more of that than it uses. A result may take 64 MiB on its way here (LARGEST_REPLY)
     preload        "module:function", called without arguments in every fresh child, so that slow imports do not
-                   count as part of a call
+                   count as part of a call; if it fails, the call fails, and the next one starts another child
     start_timeout  seconds that starting a child and ``preload`` may take
 
     Use it in a ``with`` statement, or call :meth:`close`; the child also ends with this process. Threads take turns.
@@ -103,18 +117,25 @@ class Worker:
         """Runs ``function``, given as "module:function", in the child and returns its result.
 
         Arguments can be whatever pickle takes. The result must be what JSON takes, and comes back as JSON would give
-        it (tuples as lists): unpickling what a crashing process wrote would not be safe. ``timeout`` and ``memory``
-        replace the worker's own limits for this call.
+        it (tuples as lists): unpickling what a crashing process wrote would not be safe.
+
+        ``timeout`` and ``memory`` replace the worker's own limits for this call. A ``timeout`` that is given here
+        covers the whole call: waiting for its turn, starting a child and ``preload`` if need be, and the function. So
+        a caller with a deadline gives the time that is left; where that is 0 or less, nothing is started.
 
         Raises WorkerRaised, WorkerDied, WorkerTimeout or WorkerMemory. Whatever else interrupts the call, such as
         Ctrl-C, kills the child too.
         """
-        timeout = self.timeout if timeout is None else timeout
+        whole = None if timeout is None else _Clock(timeout)
         memory = self.memory if memory is None else memory
-        with self._lock:
+        while not self._lock.acquire(timeout=-1 if whole is None else min(whole.left(), threading.TIMEOUT_MAX)):
+            pass  # left() raises when the time is over
+        try:
             if self._process is None or self._process.poll() is not None:
-                self._start()
-            return self._ask(function, arguments, named, timeout, memory)
+                self._start(whole or _Clock(self.start_timeout), memory)
+            return self._ask(function, arguments, named, whole or _Clock(self.timeout), memory)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Ends the child. A later call starts a new one."""
@@ -122,7 +143,7 @@ class Worker:
             self._finalizer()
         self._process = self._finalizer = None
 
-    def _start(self) -> None:
+    def _start(self, clock: _Clock, memory: int | None) -> None:
         self.close()
         code = f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve()"
         self._process = subprocess.Popen(
@@ -135,17 +156,21 @@ class Worker:
         self._finalizer = weakref.finalize(self, _end, self._process)
         self.starts += 1
         if self.preload:
-            self._ask(self.preload, (), {}, self.start_timeout, None)
+            try:
+                self._ask(self.preload, (), {}, clock, memory)
+            except BaseException:
+                self.close()  # no later call may meet a child that was not made ready
+                raise
 
-    def _ask(self, function: str, arguments: tuple, named: dict, timeout: float, memory: int | None) -> Any:
+    def _ask(self, function: str, arguments: tuple, named: dict, clock: _Clock, memory: int | None) -> Any:
         process = self._process
         assert process is not None  # whoever comes here has started it
-        request = pickle.dumps((timeout + GRACE, pickle.dumps((function, arguments, named))))
+        request = pickle.dumps((clock.left() + GRACE, pickle.dumps((function, arguments, named))))
         replies: queue.SimpleQueue = queue.SimpleQueue()
         # Pipes cannot be waited for with a time limit on every system; a thread can.
         threading.Thread(target=_talk, args=(process, request, replies), daemon=True).start()
         try:
-            reply = self._wait(process, replies, timeout, memory)
+            reply = self._wait(process, replies, clock, memory)
         except BaseException:
             self.close()
             raise
@@ -153,7 +178,9 @@ class Worker:
             raise WorkerDied(self._cause_of_death(process))
         try:
             kind, content = json.loads(reply)
-            raised = WorkerRaised(*content) if kind == "raised" else None
+            raised: WorkerError | None = WorkerRaised(*content) if kind == "raised" else None
+            if kind == "large":
+                raised = WorkerMemory(f"its result is larger than the limit of {LARGEST_REPLY >> 20} MiB for results")
         except (ValueError, TypeError, IndexError, RecursionError) as error:
             self.close()
             raise WorkerDied("it sent an unreadable reply") from error
@@ -162,16 +189,13 @@ class Worker:
         return content
 
     def _wait(
-        self, process: subprocess.Popen, replies: queue.SimpleQueue, timeout: float, memory: int | None
+        self, process: subprocess.Popen, replies: queue.SimpleQueue, clock: _Clock, memory: int | None
     ) -> bytes | None:
-        deadline, self.peak = time.monotonic() + timeout, 0
+        self.peak = 0
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise WorkerTimeout(f"stopped after the time limit of {timeout:g} s")
             reply, arrived = None, False
             with contextlib.suppress(queue.Empty):
-                reply, arrived = replies.get(timeout=min(left, POLL)), True
+                reply, arrived = replies.get(timeout=min(clock.left(), POLL)), True
             used = resident_memory(process.pid)
             self.peak = max(self.peak, used)
             if arrived:

@@ -23,6 +23,8 @@ import threading
 import traceback
 from typing import IO
 
+LARGEST_REPLY = 64 << 20  # bytes of JSON, which become some times as many in the parent, outside the child's limit
+
 
 def write_message(pipe: IO[bytes], content: bytes) -> None:
     pipe.write(len(content).to_bytes(8, "little"))
@@ -31,11 +33,14 @@ def write_message(pipe: IO[bytes], content: bytes) -> None:
 
 
 def read_message(pipe: IO[bytes], largest: int | None = None) -> bytes | None:
-    """One message; None where the pipe ended, or announces more than ``largest`` bytes."""
+    """One message; None where the pipe ended; b"", and nothing is read, where it announces more than ``largest`` bytes:
+    the child is not trusted, so nor is the length that it announces."""
     head = pipe.read(8)
     size = int.from_bytes(head, "little")
-    if len(head) < 8 or (largest is not None and size > largest):
+    if len(head) < 8:
         return None
+    if largest is not None and size > largest:
+        return b""
     content = pipe.read(size)
     return content if len(content) == size else None
 
@@ -79,7 +84,8 @@ def _answer(call: bytes) -> bytes:
         function, arguments, named = pickle.loads(call)  # may raise: a class of the parent's __main__ is not here
         module, _, name = function.partition(":")
         result = getattr(importlib.import_module(module), name)(*arguments, **named)
-        return json.dumps(["returned", result]).encode()
+        reply = json.dumps(["returned", result]).encode()
     except BaseException as error:
         raised = ["raised", [type(error).__name__, str(error), traceback.format_exc()]]
-        return json.dumps(raised).encode()
+        reply = json.dumps(raised).encode()
+    return reply if len(reply) <= LARGEST_REPLY else json.dumps(["large", len(reply)]).encode()

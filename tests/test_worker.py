@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.worker import Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
+from helpers.worker import LARGEST_REPLY, Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 
 CALLS = f"{__package__}.worker_calls" if __package__ else "worker_calls"
 REPOSITORY = Path(__file__).parents[1]
@@ -121,6 +121,20 @@ def test_junk_on_the_pipe_is_a_death(worker):
     assert worker.call(f"{CALLS}:add", 1) == 2
 
 
+def test_a_result_has_its_own_limit_of_memory(worker):
+    assert len(worker.call(f"{CALLS}:letters", LARGEST_REPLY - 100)) == LARGEST_REPLY - 100 < 100e6
+    pid = worker.pid
+    with pytest.raises(WorkerMemory, match="larger than the limit of 64 MiB"):
+        worker.call(f"{CALLS}:letters", LARGEST_REPLY)
+    assert worker.call(f"{CALLS}:process_id") == pid
+
+
+def test_no_more_is_read_than_a_result_may_have_whatever_is_announced(worker):
+    with pytest.raises(WorkerDied, match="unreadable reply"):
+        worker.call(f"{CALLS}:announce", LARGEST_REPLY + 1)
+    assert worker.call(f"{CALLS}:add", 1) == 2
+
+
 @pytest.mark.parametrize("call", [("sleep", 600), pytest.param(("hold_the_gil",), marks=posix)])
 def test_hanging_calls_are_stopped_in_time(worker, call):
     worker.call(f"{CALLS}:add", 1)
@@ -182,14 +196,64 @@ def test_preload_runs_in_every_child_outside_the_time_limit():
         worker.call(f"{CALLS}:add", 1)
 
 
-def test_from_another_thread_and_from_several(worker):
-    results = []
-    threads = [threading.Thread(target=lambda i=i: results.append(worker.call(f"{CALLS}:add", i))) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert sorted(results) == list(range(1, 9))
+def test_a_given_limit_covers_the_start_and_the_call():
+    with Worker(preload=f"{CALLS}:sleep_long") as worker:
+        with pytest.raises(WorkerTimeout, match="limit of 0.3 s"):
+            worker.call(f"{CALLS}:add", 1, timeout=0.3)
+        assert (worker.starts, worker.pid) == (1, None)
+    with Worker(preload=f"{CALLS}:slow_start") as worker, pytest.raises(WorkerTimeout, match="limit of 1.3 s"):
+        worker.call(f"{CALLS}:sleep", 1.1, timeout=1.3)  # with the 0.7 s of the start it is too long
+
+
+@pytest.mark.parametrize("timeout", [0, -3.5])
+def test_where_no_time_is_left_nothing_is_started(timeout):
+    with Worker() as worker, pytest.raises(WorkerTimeout):
+        worker.call(f"{CALLS}:add", 1, timeout=timeout)
+    assert worker.starts == 0
+
+
+@linux
+def test_a_given_memory_limit_covers_the_start():
+    with Worker(preload=f"{CALLS}:eat") as worker, pytest.raises(WorkerMemory, match="0.25 GiB"):
+        worker.call(f"{CALLS}:add", 1, memory=1 << 28)
+
+
+def test_a_child_whose_preload_failed_is_not_used():
+    with Worker(preload=f"{CALLS}:fail") as worker:
+        for _ in range(2):
+            with pytest.raises(WorkerRaised, match="this function raises"):
+                worker.call(f"{CALLS}:add", 1)
+    assert worker.starts == 2
+
+
+def test_threads_take_turns():
+    results = {}
+    with Worker() as worker:
+
+        def call(number: int) -> None:
+            results[number] = worker.call(f"{CALLS}:sleep", number / 100)
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(8, 0, -1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert results == {number: number / 100 for number in range(1, 9)}
+        assert worker.starts == 1
+
+
+def test_waiting_for_a_turn_counts_and_disturbs_nobody(worker):
+    worker.call(f"{CALLS}:add", 1)
+    results, pid = [], worker.pid
+    long = threading.Thread(target=lambda: results.append(worker.call(f"{CALLS}:sleep", 2.5)))
+    long.start()
+    while not worker._lock.locked():
+        time.sleep(0.01)
+    with pytest.raises(WorkerTimeout, match="limit of 0.2 s"):
+        worker.call(f"{CALLS}:add", 1, timeout=0.2)
+    long.join(30)
+    assert results == [2.5]
+    assert worker.call(f"{CALLS}:process_id") == pid
 
 
 PROGRAM = """

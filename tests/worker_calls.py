@@ -89,6 +89,20 @@ def write_junk():
     os._exit(0)
 
 
+def announce(size: int):
+    """Announces a reply of this size on every descriptor that it has, and sends none."""
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, size.to_bytes(8, "little"))
+        except OSError:
+            continue
+    time.sleep(600)
+
+
+def letters(number: int) -> str:
+    return "x" * number
+
+
 def start_a_child() -> int:
     """Starts a process that outlives this call, and hangs."""
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
