@@ -2,7 +2,8 @@
 
 Told in chapter 00. Where the capabilities of ``helpers.trt`` that the magic names are there, the cell runs as if the
 magic were not written. Where not, it shows what the same cell printed and plotted on a machine that has them
-(``helpers.recordings``), under a banner that says so. Needs IPython.
+(``helpers.recordings``), under a banner that says so. Needs IPython, and nh3 to show HTML: what a recording displays is
+published in the reader's own page, so nothing in it may run there, or load anything.
 
 >>> sorted(probe())
 ['compute_capability', 'device', 'flavour', 'missing', 'version']
@@ -24,6 +25,7 @@ from .recordings import (
     RecordingError,
     difference,
     find_recording,
+    picture_size,
     similar_recording,
     source_hash,
     split_gate,
@@ -36,6 +38,31 @@ _NAMES = {
     "tensorrt_lean": "the lean runtime of TensorRT",
     "tensorrt_dispatch": "the dispatch runtime of TensorRT",
 }
+_TAGS = {
+    *("b", "br", "caption", "code", "details", "div", "h4", "img", "li", "p", "pre", "strong", "summary"),
+    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
+}
+_ATTRIBUTES = {
+    "*": {"style"},
+    "img": {"alt", "src", "width"},
+    "table": {"border"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+}
+_STYLE = re.compile(
+    r"\s*(background|border-radius|color|height|max-width|text-align|vertical-align)\s*:[\w\s#.%-]+"  # no url(...)
+)
+# pandas writes this before each table. A recording's own style sheet goes, since it would change the whole page.
+_OF_PANDAS = (
+    "<style>.dataframe tbody tr th:only-of-type{vertical-align:middle}.dataframe tbody tr th{vertical-align:top}"
+    ".dataframe thead th{text-align:right}</style>"
+)
+_PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]+")
+_CONTROL = re.compile(
+    r"(?P<colour>\x1b\[[0-9;]*m)|\x1b[\]PX^_].*?(\x07|\x1b\\|\Z)|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b.?"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]",
+    re.DOTALL,
+)
 _shown: list[str] = []  # hashes of the cells replayed so far
 MARK = "needs"  # key of the metadata by which make record tells a shown recording from a real output
 
@@ -100,7 +127,7 @@ def replay(source: str, lacking: list[str]) -> None:
     reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name][2])})" for name in lacking]
     need = f"This cell needs {' and '.join(reasons)}, which {'is' if len(lacking) == 1 else 'are'} missing here."
     try:
-        found = find_recording(source, shown=_shown)
+        found = find_recording(source, ROOT, _shown)
         _shown.append(source_hash(source))
         if found:
             chapter, recording = found
@@ -154,7 +181,7 @@ def _changes(chapter: str, recording: Recording) -> list[str]:
 
 
 def _without_recording(source: str) -> list[str]:
-    similar = similar_recording(source)
+    similar = similar_recording(source, ROOT)
     if similar is None:
         return ["There is no recording of it. The workbook goes on without."]
     chapter, recording = similar
@@ -186,7 +213,7 @@ def _banner(title: str, paragraphs: Iterable[str], recording: Recording | None =
     edge = "#0072B2" if recording else "#D55E00"
     style = f"border-left:4px solid {edge};background:rgba(128,128,128,0.12);padding:0.4em 0.8em;margin:0.2em 0"
     html = f'<div role="note" aria-label="{title}" style="{style}">\n{inside}\n</div>'
-    plain = "\n".join(map(_plain, paragraphs))
+    plain = printable("\n".join(map(_plain, paragraphs)))
     publish_display_data({"text/html": html, "text/plain": plain}, {MARK: recording_mark(recording)})
 
 
@@ -200,7 +227,46 @@ def _show(output: dict[str, Any]) -> None:
 
     if output["output_type"] == "stream":
         stream = sys.stderr if output["name"] == "stderr" else sys.stdout
-        stream.write(output["text"])
+        stream.write(printable(output["text"]))
         stream.flush()
-    else:
-        publish_display_data(output["data"], output.get("metadata", {}))
+        return
+    data = {kind: printable(text) for kind, text in output["data"].items()}
+    if "text/html" in data:
+        html = harmless_html(data.pop("text/html"))
+        data.setdefault("text/plain", "[HTML, which is not shown where nh3 is missing]")
+        data |= {} if html is None else {"text/html": html}
+    publish_display_data(data, picture_size(output.get("metadata", {})))
+
+
+def printable(text: str) -> str:
+    """The text without what makes a terminal do something, such as setting its title; colours and line ends stay."""
+    return _CONTROL.sub(lambda found: found["colour"] or "", text)
+
+
+def harmless_html(html: str) -> str | None:
+    """The HTML without all that could run, load something or cover the page; None where nh3 is missing.
+
+    What the workbook's own tables, figures, reports and verdicts consist of stays; of anything else, only the text.
+    """
+    try:
+        import nh3
+    except ImportError:
+        return None
+    clean = nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        attribute_filter=_attribute,
+        tag_attribute_values={"div": {"role": {"status"}}},
+        allowed_classes={"table": {"dataframe"}, "div": {"alert", "alert-success", "alert-danger", "alert-info"}},
+        url_schemes={"data"},
+    )
+    return (_OF_PANDAS if 'class="dataframe"' in clean else "") + clean
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    if name == "src":
+        return value if _PICTURE.fullmatch(value) else None
+    if name == "style":
+        return ";".join(part for part in value.split(";") if _STYLE.fullmatch(part)) or None
+    return value

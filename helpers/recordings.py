@@ -2,7 +2,9 @@
 
 Chapter 00 tells of such cells; ``helpers.needs`` shows recordings and ``make record`` makes them. There is one JSON
 file per chapter, ``data/recordings/<chapter>.json``, with its cells in the order of the notebook. A recording is found
-by the hash of its cell's source, so it can never be shown for code that it does not belong to.
+by the hash of its cell's source, so it can never be shown for code that it does not belong to. A file may come from
+anywhere: it holds nothing but text, HTML and PNG pictures, and each recording has a digest, so that one that was
+changed by accident is not shown either.
 
 >>> source_hash("x = 1   ") == source_hash("x = 1")
 True
@@ -15,19 +17,25 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-FORMAT = 1
+FORMAT = 2
+LARGEST = 16 << 20  # bytes of a file; that of a chapter with many pictures has 0.2 MB
+MOST_TAGS = 20_000  # of one output: the time to make HTML harmless grows with the square of how deep they are nested
+SHOWN = ("text/plain", "text/html", "image/png")  # the types of what is displayed; of any other, nothing is known
 SIMILAR = 0.6  # difflib's ratio from which two sources count as versions of one cell
 
 _MAGIC = re.compile(r"%%needs(?![\w?])(?P<names>[^\n]*)(\n|$)")
+_CURE = "restore it, or delete it and run make record"
 _PREAMBLE = re.compile(r"(\s*(#[^\n]*)?\n)*\s*")  # blank lines and comments that may stand before the magic
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 
 
 class RecordingError(ValueError):
@@ -48,10 +56,16 @@ class Recording:
     depends: dict[str, str]  # see helpers.dependencies
     outputs: list[dict[str, Any]]
     after: str | None = None  # for the check of an exercise: the hash of the answer that stood above it
+    digest: str = field(default="", compare=False)  # of all the above, as the file says
 
     @property
     def hash(self) -> str:
         return source_hash(self.source)
+
+    def computed_digest(self) -> str:
+        """SHA-256 of all that the recording says, however a file lays it out."""
+        text = json.dumps(asdict(replace(self, digest="")), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def normalized(source: str) -> str:
@@ -82,6 +96,14 @@ def split_gate(source: str) -> tuple[list[str], str] | None:
     return [name for name in names if name], source[:start] + "# " + source[start:]
 
 
+def picture_size(metadata: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Of an output's metadata, what counts for how it looks: width and height of a picture."""
+    size = metadata.get("image/png")
+    given = size if isinstance(size, dict) else {}
+    kept = {key: given[key] for key in ("width", "height") if type(given.get(key)) is int}
+    return {"image/png": kept} if kept else {}
+
+
 def recordings_path(chapter: str, root: Path = ROOT) -> Path:
     return root / "data" / "recordings" / f"{chapter}.json"
 
@@ -89,41 +111,123 @@ def recordings_path(chapter: str, root: Path = ROOT) -> Path:
 def load_recordings(path: str | os.PathLike) -> list[Recording]:
     """The recordings of one chapter, none if there is no such file. Raises RecordingError that names a bad file."""
     path = Path(path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    return [_unchanged(path.stem, recording) for recording in _read(path)]
+
+
+def _unchanged(chapter: str, recording: Recording) -> Recording:
+    if recording.digest != recording.computed_digest():
+        raise RecordingError(f"{chapter}.json: {_of(recording)} was changed after it was made; {_CURE}")
+    return recording
+
+
+def _of(recording: Recording) -> str:
+    code = [line for line in normalized(recording.source).split("\n") if line and line[0] not in "#%"]
+    return (
+        f"the recording of the cell that begins with {code[0][:60]!r}"
+        if code
+        else "the recording of a cell without code"
+    )
+
+
+def _read(path: Path) -> list[Recording]:
+    """The recordings of one file, whether their digests fit or not. Raises RecordingError for all else that is bad."""
+    content = _content(path)
+    if content is None:
         return []
+    try:
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RecordingError(f"{path.name} is not valid JSON ({error}); restore it, or run make record") from error
+        raise RecordingError(f"{path.name} is not valid JSON ({error}); {_CURE}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
+        raise RecordingError(f"{path.name} is not a file of recordings; {_CURE}")
+    if document.get("format") != FORMAT:
+        found = f"{document.get('format')!r:.20}"
+        raise RecordingError(f"{path.name} has format {found}, this program reads format {FORMAT}; {_CURE}")
+    recordings = []
+    for number, cell in enumerate(document["cells"], 1):
+        try:
+            recordings.append(Recording(**_join(cell)))
+            _check(recordings[-1])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RecordingError(f"{path.name}, recording {number}: {error}; {_CURE}") from error
+    return recordings
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+            return path.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise RecordingError(f"{path.name} cannot be read ({error})") from error
-    try:
-        if document["format"] != FORMAT:
-            raise RecordingError(f"{path.name} has format {document['format']}, this program reads format {FORMAT}")
-        recordings = [Recording(**_join(cell)) for cell in document["cells"]]
-        for recording in recordings:
-            _check(recording)
-        return recordings
-    except (KeyError, TypeError) as error:
-        raise RecordingError(f"{path.name} is not a file of recordings ({error})") from error
+    raise RecordingError(f"{path.name} is not a file of at most {LARGEST >> 20} MiB; {_CURE}")
 
 
 def _check(recording: Recording) -> None:
-    """Raises KeyError or TypeError for what cannot be shown."""
-    texts = [recording.source]
+    """Raises TypeError, or another exception that says what is wrong, unless the recording can be shown.
+
+    A file may hold anything. Types that are not among SHOWN are refused, even beside one that is: whatever a cell
+    displays is then either shown as it was, or its author is told when it is recorded. It never gets lost in silence.
+    """
+    for name in ("source", "device", "flavour", "version", "date", "digest"):
+        _check_text(name, getattr(recording, name))
+    for name in ("compute_capability", "after"):
+        if getattr(recording, name) is not None:
+            _check_text(name, getattr(recording, name))
+    for name, kind in (("needs", list), ("depends", dict), ("outputs", list)):
+        _check_kind(name, getattr(recording, name), kind)
+    for text in (*recording.needs, *recording.depends, *recording.depends.values()):
+        _check_text("needs and depends", text)
     for output in recording.outputs:
-        if output["output_type"] == "stream":
-            texts += [output["name"], output["text"]]
-        elif output["output_type"] not in ("display_data", "execute_result") or not isinstance(output["data"], dict):
-            raise TypeError(f"an output of the type {output['output_type']!r}")
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a text is missing")
+        _check_output(output)
+
+
+def _check_output(output: Any) -> None:
+    _check_kind("an output", output, dict)
+    if output.get("output_type") == "stream":
+        _check_text("the text of a stream", output.get("text"))
+        if output.get("name") not in ("stdout", "stderr"):
+            raise ValueError(f"there is no stream {output.get('name')!r}")
+    elif output.get("output_type") in ("display_data", "execute_result"):
+        _check_kind("metadata", output.get("metadata", {}), dict)
+        _check_kind("data", output.get("data"), dict)
+        for kind, text in output["data"].items():
+            if kind not in SHOWN:
+                raise TypeError(f"an output is of the type {kind}, but only {', '.join(SHOWN)} are shown")
+            _check_text(kind, text)
+        if output["data"].get("text/html", "").count("<") > MOST_TAGS:
+            raise ValueError(f"text/html has more than {MOST_TAGS:,} tags")
+        if not _BASE64.fullmatch(output["data"].get("image/png", "")):
+            raise ValueError("image/png is not in base64")
+    else:
+        raise TypeError(f"there are no outputs of the type {output.get('output_type')!r}")
+
+
+def _check_text(name: str, value: Any) -> None:
+    _check_kind(name, value, str)
+    value.encode()  # raises UnicodeEncodeError for half a character, which no kernel can send
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is of the type {type(value).__name__}, not {kind.__name__}")
 
 
 def save_recordings(path: str | os.PathLike, recordings: Iterable[Recording]) -> None:
-    """Writes one chapter's recordings, in the given order; the file is replaced as a whole, or removed if none are."""
+    """Writes one chapter's recordings, in the given order; the file is replaced as a whole, or removed if none are.
+
+    Raises RecordingError for a recording that could not be shown.
+    """
     path = Path(path)
-    cells = [_split(asdict(recording)) for recording in recordings]
+    cells = []
+    for recording in recordings:
+        try:
+            _check(recording)
+        except (TypeError, ValueError) as error:
+            raise RecordingError(f"{_of(recording)} cannot be kept: {error}") from error
+        cells.append(_split(asdict(replace(recording, digest=recording.computed_digest()))))
     if not cells:
         path.unlink(missing_ok=True)
         return
@@ -133,22 +237,30 @@ def save_recordings(path: str | os.PathLike, recordings: Iterable[Recording]) ->
 
 
 def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) -> tuple[str, Recording] | None:
-    """The chapter and the recording of exactly this source, or None. Raises RecordingError for a bad file.
+    """The chapter and the recording of exactly this source, or None.
 
     The check of an exercise has two, one below the stub and one below the solution. The one is meant whose ``after``
     comes last in ``shown``, the hashes of the cells that have been shown so far.
+    Raises RecordingError if it was changed after it was made, or there is none and a file cannot be used.
     """
     wanted = source_hash(source)
     order: dict[str | None, int] = {key: position for position, key in enumerate(shown)}
-    found = [(chapter, recording) for chapter, recording in _all(root) if recording.hash == wanted]
-    return max(found, key=lambda pair: order.get(pair[1].after, -1), default=None)
+    recordings, error = _all(root)
+    found = [(chapter, recording) for chapter, recording in recordings if recording.hash == wanted]
+    if not found and error:
+        raise error
+    best = max(found, key=lambda pair: order.get(pair[1].after, -1), default=None)
+    return best and (best[0], _unchanged(*best))
 
 
 def similar_recording(source: str, root: Path = ROOT) -> tuple[str, Recording] | None:
-    """The chapter and the recording whose source comes closest, or None where nothing comes close."""
-    ratios = [(similarity(source, r.source), chapter, r) for chapter, r in _all(root)]
+    """The chapter and the recording whose source comes closest, or None where nothing comes close.
+
+    Raises RecordingError if it was changed after it was made.
+    """
+    ratios = [(similarity(source, r.source), chapter, r) for chapter, r in _all(root)[0]]
     best = max(ratios, key=lambda item: item[0], default=None)
-    return best[1:] if best and best[0] >= SIMILAR else None
+    return (best[1], _unchanged(*best[1:])) if best and best[0] >= SIMILAR else None
 
 
 def similarity(one: str, other: str) -> float:
@@ -162,14 +274,20 @@ def difference(recorded: str, now: str) -> str:
     return "\n".join(list(difflib.unified_diff(*lines, "recorded cell", "this cell", n=1, lineterm="")))
 
 
-def _all(root: Path) -> Iterator[tuple[str, Recording]]:
+def _all(root: Path) -> tuple[list[tuple[str, Recording]], RecordingError | None]:
+    """The recordings of all files that can be used, and the first error of those that cannot: one bad file is no loss
+    for the other chapters."""
+    recordings, errors = [], []
     for path in sorted((root / "data" / "recordings").glob("*.json")):
-        for recording in load_recordings(path):
-            yield path.stem, recording
+        try:
+            recordings += [(path.stem, recording) for recording in _read(path)]
+        except RecordingError as error:
+            errors.append(error)
+    return recordings, errors[0] if errors else None
 
 
 # Long strings are lists of lines in the file, as in notebooks, so that a change shows as a change of lines.
-_TEXTS = ("source", "text", "text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml")
+_TEXTS = ("source", "text", "text/plain", "text/html")
 
 
 def _split(value: Any) -> Any:

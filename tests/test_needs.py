@@ -1,16 +1,19 @@
 """%%needs in real kernels: a cell runs where its capability is there, and shows its recording where it is not."""
 
 import base64
+import dataclasses
 import json
 import struct
+import sys
 import zlib
+from html.parser import HTMLParser
 
 import pytest
-from notebook_fixtures import SETUP, text
+from notebook_fixtures import ROOT, SETUP, text
 
 from helpers import needs
-from helpers.needs import MARK
-from helpers.recordings import load_recordings, recordings_path
+from helpers.needs import MARK, harmless_html
+from helpers.recordings import Recording, RecordingError, load_recordings, recordings_path, save_recordings
 from helpers.trt import CAPABILITIES
 from tools.execute import Failed
 from tools.record import record
@@ -35,7 +38,7 @@ CELLS = {
 %%needs gizmo
 from IPython.display import HTML, Image, display
 display(HTML("<table><tr><td>brass</td></tr></table>"), metadata={{"isolated": False}})
-display(Image(base64.b64decode("{PNG}"), format="png"))
+display(Image(base64.b64decode("{PNG}"), format="png", width=9), metadata={{"text": ["of no use"]}})
 print("and a picture")""",
     "depends on it": "%%needs gizmo widget\nprint('never')",
     "plain": "print('plain')",
@@ -102,12 +105,18 @@ class TestWithoutTheCapability:
             (None, "24"),
         ]
 
-    def test_html_and_pictures_come_back_in_order_and_unchanged(self, runs):
+    def test_html_and_pictures_come_back_in_order(self, runs):
         live, (_, *shown) = runs[0]["picture"], runs[1]["picture"]
-        assert [o["data"] for o in shown[:2]] == [o["data"] for o in live[:2]]
-        assert shown[0]["metadata"] == {"isolated": False}
+        table = "<table><tbody><tr><td>brass</td></tr></tbody></table>"
+        assert shown[0]["data"] == {**live[0]["data"], "text/html": table}
+        assert shown[1]["data"] == live[1]["data"]
         assert shown[1]["data"]["image/png"].strip() == PNG
         assert text(shown[2:]) == "and a picture\n"
+
+    def test_of_their_metadata_only_sizes_are_kept(self, runs, shared_book):
+        recordings = load_recordings(recordings_path("01_gears", shared_book.root))
+        for outputs in (recordings[1].outputs, runs[1]["picture"][1:]):
+            assert [o["metadata"] for o in outputs[:2]] == [{}, {"image/png": {"width": 9}}]
 
     def test_nothing_of_the_cell_has_run(self, book):
         book.write("x", SETUP, "%%needs gizmo\nturned = 1", "print('turned' in globals())")
@@ -183,6 +192,222 @@ class TestWhatHasChanged:
         outputs = book.run("01_gears")
         assert text(outputs[4]) == text(outputs[9])
         assert text(outputs[9]).endswith("12 3 12\n")
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+SOURCE = "%%needs gpu\nprint('gears')"
+RECORDING = Recording(
+    source=SOURCE,
+    needs=["gpu"],
+    device="a GPU",
+    compute_capability="9.0",
+    flavour="tensorrt",
+    version="8.6.1",
+    date="2025-11-23",
+    depends={},
+    outputs=[],
+)
+
+
+@pytest.fixture
+def replay(tmp_path, monkeypatch):
+    """Replays a cell without a kernel, after its recordings were saved; returns what was published."""
+    published = []
+    monkeypatch.setattr("IPython.display.publish_display_data", lambda *what: published.append(what))
+    monkeypatch.setattr(needs, "ROOT", tmp_path)
+    monkeypatch.setattr(needs, "_shown", [])
+
+    def replay(*recordings, source=SOURCE):
+        if recordings:
+            save_recordings(recordings_path("07_gears", tmp_path), recordings)
+        published.clear()
+        needs.replay(source, ["gpu"])
+        return list(published)
+
+    return replay
+
+
+class TestMarkup:
+    """What a banner says comes out of files, and is text."""
+
+    def assert_escaped(self, data):
+        assert "<img" not in data["text/html"]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in data["text/html"]
+        assert MARKUP in data["text/plain"]
+
+    @pytest.mark.parametrize("field", ["device", "compute_capability", "flavour", "version", "date"])
+    def test_in_a_recording(self, replay, field):
+        marked = dataclasses.replace(RECORDING, **{field: MARKUP})
+        ((data, _),) = replay(marked)
+        self.assert_escaped(data)
+        ((data, _),) = replay(marked, source=SOURCE + "  # mine")
+        self.assert_escaped(data)
+
+    @pytest.mark.parametrize("more", [{}, {"data/other": "0"}])
+    def test_in_what_it_depended_on(self, replay, tmp_path, more):
+        (tmp_path / "notebooks").mkdir()
+        cells = [{"cell_type": "code", "id": "a", "source": SOURCE}]
+        (tmp_path / "notebooks" / "07_gears.ipynb").write_text(json.dumps({"cells": cells}))
+        ((data, _),) = replay(dataclasses.replace(RECORDING, depends={MARKUP: "0", **more}))
+        self.assert_escaped(data)
+
+    def test_in_its_source(self, replay):
+        ((data, _),) = replay(dataclasses.replace(RECORDING, source=SOURCE + MARKUP))
+        self.assert_escaped(data)
+
+    def test_in_the_cell(self, replay):
+        ((data, _),) = replay(RECORDING, source=SOURCE + MARKUP)
+        self.assert_escaped(data)
+
+    def test_in_the_name_of_a_chapter(self, replay, monkeypatch):
+        monkeypatch.setattr(needs, "similar_recording", lambda *_: (MARKUP, RECORDING))
+        ((data, _),) = replay()
+        self.assert_escaped(data)
+
+    def test_in_an_error(self, replay, monkeypatch):
+        def find_recording(*_):
+            raise RecordingError(MARKUP)
+
+        monkeypatch.setattr(needs, "find_recording", find_recording)
+        ((data, _),) = replay()
+        self.assert_escaped(data)
+
+    def test_the_plain_text_moves_no_cursor(self, replay):
+        ((data, _),) = replay(dataclasses.replace(RECORDING, device="\x1b]0;title\x07a GPU\x1b[2J"))
+        assert "\x1b" not in data["text/plain"]
+        assert "showed on a GPU (" in data["text/plain"]
+
+
+def display_data(**data):
+    kinds = {"html": "text/html", "plain": "text/plain", "png": "image/png"}
+    return {"output_type": "display_data", "data": {kinds[k]: v for k, v in data.items()}, "metadata": {}}
+
+
+class TestWhatIsPublished:
+    def shown(self, replay, *outputs):
+        _, *shown = replay(dataclasses.replace(RECORDING, outputs=list(outputs)))
+        return shown
+
+    @pytest.mark.parametrize(
+        ("html", "clean"),
+        [
+            ("<script>alert(1)</script>5", "5"),
+            ("<b onclick='alert(1)' id='main' class='jp-Cell'>5</b>", "<b>5</b>"),
+            ("<img src=x onerror=alert(1)>", "<img>"),
+            ("<img src='https://example.com/x.png' alt='x'>", '<img alt="x">'),
+            ("<img src='//example.com/x.png'>", "<img>"),
+            ("<img src='data:image/svg+xml;base64,AAAA'>", "<img>"),
+            ("<img src='data:image/png;base64,AA,x'>", "<img>"),
+            ("<img src='data:image/png;base64,AA==' width='9'>", None),
+            ("<img srcset='x.png 1x'>", "<img>"),
+            ("<a href='javascript:alert(1)'>x</a><a href='https://example.com'>y</a>", "xy"),
+            ("<svg><script>alert(1)</script><image href='x.png'/></svg>", ""),
+            ("<iframe src='https://example.com'></iframe><object data='x'></object><embed src='x'>", ""),
+            ("<form action='https://example.com'><input name='x'><button>x</button></form>", "x"),
+            ("<link rel='stylesheet' href='x.css'><base href='https://example.com'><meta http-equiv='refresh'>", ""),
+            ("<style>@import 'https://example.com/x.css'; body {display: none}</style>5", "5"),
+            ("<div style='position:fixed;top:0;z-index:9'>x</div>", "<div>x</div>"),
+            ("<div style='background:url(https://example.com/x.png)'>x</div>", "<div>x</div>"),
+            ("<div style='background:u\\72l(x.png)'>x</div>", "<div>x</div>"),
+            ("<div style='background:/**/url(x.png); color:#111'>x</div>", '<div style=" color:#111">x</div>'),
+            ("<div style='background:image-set(&quot;x.png&quot; 1x)'>x</div>", "<div>x</div>"),
+            ("<div style='background-image:none'>x</div>", "<div>x</div>"),
+            ("<div role='alert' class='alert jp-Cell'>x</div>", '<div class="alert">x</div>'),
+            ("<table background='x.png'><tbody><tr><td background='x.png'>5</td></tr></tbody></table>",
+             "<table><tbody><tr><td>5</td></tr></tbody></table>"),
+            ("<!-- x --><p>a &lt;b&gt; &amp; c</p>", "<p>a &lt;b&gt; &amp; c</p>"),
+            ("<details><summary>more</summary><pre><code>x &lt; 5</code></pre></details>", None),
+        ],
+    )  # fmt: skip
+    def test_html_has_nothing_that_runs_loads_or_covers(self, replay, html, clean):
+        ((data, _),) = self.shown(replay, display_data(html=html, plain="x"))
+        expected = html.replace("'", '"') if clean is None else clean
+        assert data == {"text/html": expected, "text/plain": "x"}
+
+    def test_all_recordings_of_the_workbook_look_as_they_did(self):
+        """With the style sheet of pandas, which is the only one."""
+        count = 0
+        for path in (ROOT / "data" / "recordings").iterdir():
+            for recording in load_recordings(path):
+                for output in recording.outputs:
+                    html = output.get("data", {}).get("text/html")
+                    if html is not None:
+                        assert visible(harmless_html(html)) == visible(html), path.name
+                        count += 1
+        assert count >= 40
+
+    def test_where_nh3_is_missing_html_is_not_shown(self, replay, monkeypatch):
+        monkeypatch.setitem(sys.modules, "nh3", None)
+        shown = self.shown(replay, display_data(html="<b>5</b>", plain="5"), display_data(html="<b>5</b>"))
+        assert [data for data, _ in shown] == [
+            {"text/plain": "5"},
+            {"text/plain": "[HTML, which is not shown where nh3 is missing]"},
+        ]
+
+    def test_a_picture_keeps_its_size_and_no_other_metadata(self, replay):
+        size = {"width": 9, "height": 5, "unconfined": True}
+        output = display_data(png=PNG) | {"metadata": {"image/png": size, "needs": {}, "isolated": True}}
+        assert self.shown(replay, output) == [({"image/png": PNG}, {"image/png": {"width": 9, "height": 5}})]
+        for size in ({"width": "9"}, {"width": True}, {"height": [5]}, 5, None):
+            output["metadata"] = {"image/png": size}
+            assert self.shown(replay, output) == [({"image/png": PNG}, {})]
+
+    @pytest.mark.parametrize(
+        ("printed", "shown"),
+        [
+            ("\x1b[1;31mred\x1b[0m\tµ\r\n", "\x1b[1;31mred\x1b[0m\tµ\r\n"),
+            ("a\x1b]0;title\x07b\x1b]8;;https://example.com\x1b\\c\x1b]8;;\x1b\\d", "abcd"),
+            ("a\x1bPq#0\x1b\\b\x1b_x\x1b\\c\x1b]0;no end", "abc"),
+            ("a\x1b[2J\x1b[5;5Hb\x1b[?25lc\x1b[6nd\x1b[>4;2me", "abcde"),
+            ("a\x1bcb\x1b\x1b[31mc\x1b", "ab[31mc"),
+            ("a\x00\x07\x08\x0c\x7fb\x9b2Jc\x9d0;x\x9c", "ab2Jc0;x"),
+        ],
+    )
+    def test_text_may_be_coloured_and_does_nothing_else_to_a_terminal(self, replay, capsys, printed, shown):
+        streams = [{"output_type": "stream", "name": name, "text": printed} for name in ("stdout", "stderr")]
+        ((data, _),) = self.shown(replay, *streams, display_data(plain=printed))
+        assert data == {"text/plain": shown}
+        assert tuple(capsys.readouterr()) == (shown, shown)
+
+    def test_a_recording_that_was_changed_is_not_shown_and_the_others_are(self, replay, tmp_path):
+        other = dataclasses.replace(RECORDING, source="%%needs gpu\nanother = 'cell'")
+        path = recordings_path("07_gears", tmp_path)
+        replay(dataclasses.replace(RECORDING, outputs=[display_data(plain="12 gears")]), other)
+        path.write_text(path.read_text().replace("12 gears", "13 gears"))
+        ((data, mark),) = replay()
+        assert "Not run. This cell needs gpu" in data["text/plain"]
+        assert (
+            "07_gears.json: the recording of the cell that begins with \"print('gears')\" was changed"
+            in data["text/plain"]
+        )
+        assert mark == {MARK: {"recording": None}}
+        ((data, _),) = replay(source=other.source)
+        assert "Recorded output." in data["text/plain"]
+
+
+def visible(html):
+    """What one sees of HTML: its style sheets, and its texts and tags with their attributes, in order."""
+    seen = []
+
+    def start(tag, attributes):
+        given = dict(attributes)
+        for name in ("valign", "scoped"):  # a style sheet overrules the one, and browsers do not know the other
+            given.pop(name, None)
+        seen.append((tag, given | {"style": plain(given.get("style", ""))}))
+
+    def plain(style):
+        return "".join(style.split()).replace(";}", "}").rstrip(";")
+
+    parser = HTMLParser()
+    parser.handle_starttag = start
+    parser.handle_endtag = lambda tag: seen.append(f"/{tag}")
+    parser.handle_data = lambda data: seen.append(plain(data) if "{" in data else " ".join(data.split()))
+    parser.handle_comment = parser.handle_decl = parser.handle_pi = seen.append
+    parser.feed(html)
+    parser.close()
+    # pandas' style sheet stands inside a div, and ours before it.
+    sheets = [item for item in seen if isinstance(item, str) and item.startswith(".dataframe")]
+    return sheets, [item for item in seen if item and item not in sheets and "style" not in (item[0], item[1:])]
 
 
 @pytest.mark.parametrize(

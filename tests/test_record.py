@@ -44,6 +44,21 @@ def test_records_what_can_run_here_and_keeps_the_rest(book):
     assert recordings(book) == before
 
 
+def test_a_recording_that_was_changed_is_not_taken_over(book):
+    book.write("01_gears", SETUP, ONE)
+    book.gizmo(True)
+    record("01_gears", book.root)
+    book.gizmo(False)
+    path = recordings_path("01_gears", book.root)
+    path.write_text(path.read_text().replace(recordings(book)[0].date, "2001-01-01"))
+    before = path.read_text()
+    with pytest.raises(
+        Refused, match=r"01_gears\.json: .* was changed after it was made; restore it, or delete it and"
+    ):
+        record("01_gears", book.root)
+    assert path.read_text() == before
+
+
 def test_says_which_machine_and_when(book):
     book.write("01_gears", SETUP, "x = 1", "%%needs gizmo\nx")
     book.gizmo(True)
@@ -93,6 +108,10 @@ def test_a_chapter_without_gated_cells_has_no_file(book):
         ("import os; print(os.getcwd())", r"code cell 3 printed a path of this machine: .*notebooks"),
         ("import sys; print(sys.executable)", r"code cell 3 printed a path of this machine: "),
         (ONE, r"code cell 3, \"print\('one'\)\" is the same as code cell 2; change one of them"),
+        (
+            "%%needs gizmo\nfrom IPython.display import Markdown\nMarkdown('x')",
+            r"01_gears: the recording of the cell that begins with 'from IPython.* kept: .* text/markdown, but",
+        ),
     ],
 )
 def test_refuses_a_chapter_and_leaves_everything_as_it_was(book, cell, message):

@@ -1,6 +1,8 @@
 """The files of recordings, and what a recorded cell is found to depend on."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,11 +38,7 @@ RECORDING = Recording(
     outputs=[
         {"output_type": "stream", "name": "stdout", "text": "one\ntwo µs\n"},
         {"output_type": "display_data", "data": {"image/png": "AAAA\n", "text/html": "<b>\n</b>"}, "metadata": {}},
-        {
-            "output_type": "execute_result",
-            "data": {"text/plain": "1", "application/json": {"text": "x"}},
-            "metadata": {},
-        },
+        {"output_type": "execute_result", "data": {"text/plain": "1"}, "metadata": {"image/png": {"width": 9}}},
     ],
 )
 
@@ -110,9 +108,14 @@ class TestTheFile:
             ("<<<<<<< HEAD\n{}", "x.json is not valid JSON"),
             ("[]", "x.json is not a file of recordings"),
             ("{}", "x.json is not a file of recordings"),
-            ('{"format": 99, "cells": []}', "x.json has format 99, this program reads format 1"),
-            ('{"format": 1, "cells": [{"source": "x"}]}', "x.json is not a file of recordings"),
+            ('{"format": 2, "cells": {}}', "x.json is not a file of recordings"),
+            ('{"format": 99, "cells": []}', "x.json has format 99, this program reads format 2"),
+            ('{"format": 1, "cells": []}', "x.json has format 1, this program reads format 2"),
+            ('{"format": [], "cells": []}', r"x.json has format \[\], this program reads format 2"),
+            ('{"format": 2, "cells": [[]]}', "x.json, recording 1: "),
+            ('{"format": 2, "cells": [{"source": "x"}]}', "x.json, recording 1: .* missing .* 'needs'"),
             ("[" * 100_000, "x.json is not valid JSON"),
+            ('{"format": 2, "cells": [{"source": ' + "[" * 700 + "]" * 700 + "}]}", "x.json"),
         ],
     )
     def test_a_bad_one_is_named(self, tmp_path, content, message):
@@ -121,28 +124,111 @@ class TestTheFile:
             load_recordings(tmp_path / "x.json")
 
     @pytest.mark.parametrize(
-        "wrong",
+        ("wrong", "message"),
         [
-            {"source": None},
-            {"outputs": None},
-            {"outputs": [{"output_type": "error", "ename": "ValueError"}]},
-            {"outputs": [{"output_type": "stream", "name": "stdout"}]},
-            {"outputs": [{"output_type": "stream", "name": "stdout", "text": None}]},
-            {"outputs": [{"output_type": "display_data", "data": []}]},
+            *(({name: None}, f"{name} is of the type NoneType") for name in ("source", "needs", "device", "flavour")),
+            *(({name: None}, f"{name} is of the type NoneType") for name in ("version", "date", "depends", "outputs")),
+            *(({name: []}, f"{name} is of the type list") for name in ("flavour", "compute_capability", "after")),
+            ({"digest": 5}, "digest is of the type int"),
+            ({"needs": [5]}, "needs and depends is of the type int"),
+            ({"depends": {"x": []}}, "needs and depends is of the type list"),
+            ({"source": "'\\ud800'"}, None),  # a backslash and a number, which is text like any other
+            ({"device": "\ud800"}, "surrogates not allowed"),
+            ({"more": 1}, "unexpected keyword argument 'more'"),
+            ({"outputs": [5]}, "an output is of the type int"),
+            ({"outputs": [{}]}, "no outputs of the type None"),
+            ({"outputs": [{"output_type": []}]}, r"no outputs of the type \[\]"),
+            ({"outputs": [{"output_type": "error", "ename": "ValueError"}]}, "no outputs of the type 'error'"),
+            (
+                {"outputs": [{"output_type": "stream", "name": "stdout"}]},
+                "the text of a stream is of the type NoneType",
+            ),
+            ({"outputs": [{"output_type": "stream", "name": "stdout", "text": 5}]}, "a stream is of the type int"),
+            ({"outputs": [{"output_type": "stream", "name": [], "text": ""}]}, r"there is no stream \[\]"),
+            ({"outputs": [{"output_type": "display_data"}]}, "data is of the type NoneType"),
+            ({"outputs": [{"output_type": "display_data", "data": []}]}, "data is of the type list"),
+            ({"outputs": [{"output_type": "display_data", "data": {}, "metadata": 5}]}, "metadata is of the type int"),
+            (
+                {"outputs": [{"output_type": "display_data", "data": {"text/html": {}}}]},
+                "text/html is of the type dict",
+            ),
+            ({"outputs": [{"output_type": "display_data", "data": {"image/png": "'>"}}]}, "image/png is not in base64"),
+            ({"outputs": [{"output_type": "execute_result", "data": {"text/html": "<b>" * 20_001}}]}, "20,000 tags"),
         ],
     )
-    def test_what_cannot_be_shown_is_refused(self, tmp_path, wrong):
-        save_recordings(tmp_path / "x.json", [RECORDING])
-        document = json.loads((tmp_path / "x.json").read_text())
-        document["cells"][0] |= wrong
-        (tmp_path / "x.json").write_text(json.dumps(document))
-        with pytest.raises(RecordingError, match=r"x\.json is not a file of recordings"):
+    def test_what_cannot_be_shown_is_refused(self, tmp_path, wrong, message):
+        path = tmp_path / "x.json"
+        changed_file(path, wrong)
+        message = message or "was changed after it was made"
+        with pytest.raises(
+            RecordingError, match=rf"x\.json.* recording.*{message}.*; restore it, or delete it and run"
+        ):
+            load_recordings(path)
+
+    @pytest.mark.parametrize("kind", ["application/javascript", "text/markdown", "text/latex", "image/svg+xml", "x"])
+    def test_types_that_are_not_shown_are_refused_when_read_and_when_written(self, tmp_path, kind):
+        path = tmp_path / "x.json"
+        outputs = [{"output_type": "display_data", "data": {"text/plain": "x", kind: "alert(1)"}, "metadata": {}}]
+        message = f"is of the type {re.escape(kind)}, but only text/plain, text/html, image/png are shown"
+        with pytest.raises(RecordingError, match=rf"begins with 'run\(plan\)' cannot be kept: .*{message}"):
+            save_recordings(path, [replace(RECORDING, outputs=outputs)])
+        assert not path.exists()
+        changed_file(path, {"outputs": outputs})
+        with pytest.raises(RecordingError, match=rf"x\.json, recording 1: .*{message}"):
+            load_recordings(path)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"source": "%%needs gpu\nrun(plans)"},
+            {"needs": []},
+            {"device": "NVIDIA H200"},
+            {"compute_capability": "9.1"},
+            {"flavour": "tensorrt_rtx"},
+            {"version": "8.6.2"},
+            {"date": "2025-11-24"},
+            {"depends": {}},
+            {"outputs": []},
+            {"after": "0" * 64},
+            {"digest": ""},
+            {"digest": "0" * 64},
+        ],
+        ids=lambda changed: "-".join(changed),
+    )
+    def test_one_that_was_changed_is_refused(self, tmp_path, changed):
+        changed_file(tmp_path / "x.json", changed)
+        message = r"x\.json: the recording of the cell that begins with 'run\(plans?\)' was changed after it was made"
+        with pytest.raises(RecordingError, match=message):
             load_recordings(tmp_path / "x.json")
 
-    def test_a_folder_in_its_place_is_named(self, tmp_path):
-        (tmp_path / "x.json").mkdir()
+    def test_another_layout_of_the_file_is_no_change(self, tmp_path):
+        path = tmp_path / "x.json"
+        save_recordings(path, [RECORDING])
+        path.write_bytes(json.dumps(json.loads(path.read_bytes()), indent=None).replace("}, {", "},\r\n{").encode())
+        assert load_recordings(path) == [RECORDING]
+
+    def test_what_is_no_file_of_a_usual_size_is_named(self, tmp_path):
+        (tmp_path / "folder.json").mkdir()
+        with open(tmp_path / "sparse.json", "wb") as file:
+            file.truncate(1 << 40)
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "pipe.json")
+        for path in tmp_path.iterdir():
+            with pytest.raises(RecordingError, match=rf"{path.name} is not a file of at most 16 MiB"):
+                load_recordings(path)
+
+    def test_one_that_cannot_be_read_is_named(self, tmp_path):
+        (tmp_path / "x.json").symlink_to("x.json")
         with pytest.raises(RecordingError, match=r"x\.json cannot be read"):
             load_recordings(tmp_path / "x.json")
+
+
+def changed_file(path, change):
+    """A file with one recording, of which fields were changed after it was made."""
+    save_recordings(path, [RECORDING])
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["cells"][0] |= change
+    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 class TestSearching:
@@ -168,6 +254,24 @@ class TestSearching:
         for shown, date in ([], "stub"), (["stub", "x"], "stub"), (["stub", "solution", "x"], "solution"):
             assert find_recording(RECORDING.source, root, shown)[1].date == date
         assert find_recording(RECORDING.source, root, ["solution", "stub"])[1].date == "stub"
+
+    def test_one_that_was_changed_is_refused_and_the_others_are_found(self, root):
+        other = replace(RECORDING, source="%%needs gpu\nsomething.quite_different()")
+        path = recordings_path("07_b", root)
+        save_recordings(path, [RECORDING, other])
+        path.write_text(path.read_text(encoding="utf-8").replace("one\\n", "won\\n", 1), encoding="utf-8")
+        for search, source in ((find_recording, RECORDING.source), (similar_recording, RECORDING.source + " # mine")):
+            with pytest.raises(RecordingError, match=r"07_b\.json: .*'run\(plan\)' was changed after it was made"):
+                search(source, root)
+            assert search(other.source, root) == ("07_b", other)
+
+    @pytest.mark.parametrize("damage", ["{", '{"format": 1, "cells": []}', '{"format": 2, "cells": [5]}'])
+    def test_a_bad_file_is_told_of_only_where_nothing_is_found(self, root, damage):
+        recordings_path("00_bad", root).write_text(damage)
+        assert find_recording(RECORDING.source, root) == ("07_b", RECORDING)
+        assert similar_recording(RECORDING.source, root) == ("07_b", RECORDING)
+        with pytest.raises(RecordingError, match=r"00_bad\.json"):
+            find_recording("%%needs gpu\nrun(plans)", root)
 
     def test_the_difference_is_short(self):
         lines = difference("a\nb\nc\nd\ne\nf", "a\nb\nc\nd\ne\ng").splitlines()

@@ -22,7 +22,14 @@ from helpers.atomic import write_atomically  # noqa: E402
 from helpers.dependencies import dependencies, read_code_cells  # noqa: E402
 from helpers.device import gpus  # noqa: E402
 from helpers.needs import MARK, describe  # noqa: E402
-from helpers.recordings import Recording, RecordingError, load_recordings, recordings_path, save_recordings  # noqa: E402
+from helpers.recordings import (  # noqa: E402
+    Recording,
+    RecordingError,
+    load_recordings,
+    picture_size,
+    recordings_path,
+    save_recordings,
+)
 from tools.canonical import CHAPTERS, clean_outputs, dumps, private_paths  # noqa: E402
 from tools.execute import Failed, execute  # noqa: E402
 from tools.gated import Ambiguous, Gated, chapter_status, gated_cells, match  # noqa: E402
@@ -55,10 +62,10 @@ def record(
         if any(set(cell.needs).isdisjoint(machine["missing"]) for cell in solutions):
             solved, machine = execute(_with_sources(notebook, solutions[0]), path.parent, timeout)
             new |= _recordings(solutions, solved, machine, root)
+        merged = kept | new
+        save_recordings(recordings_path(chapter, root), [merged[cell.key] for cell in cells if cell.key in merged])
     except (Failed, Ambiguous, RecordingError) as error:
         raise Refused(f"{chapter}: {error}") from error
-    merged = kept | new
-    save_recordings(recordings_path(chapter, root), [merged[cell.key] for cell in cells if cell.key in merged])
     if notebooks:
         write_atomically(path, dumps(executed).encode())
     return len(new), len(merged) - len(new)
@@ -97,11 +104,15 @@ def _recordings(
                 needs=list(cell.needs),
                 date=date.today().isoformat(),
                 depends=depends,
-                outputs=printed,
+                outputs=[_with_size_only(output) for output in printed],
                 after=cell.after,
                 **about,
             )
     return result
+
+
+def _with_size_only(output: dict[str, Any]) -> dict[str, Any]:
+    return {**output, "metadata": picture_size(output["metadata"])} if "metadata" in output else output
 
 
 def show_status(chapters: list[str], root: Path, *, all_cells: bool) -> None:
