@@ -1,12 +1,22 @@
-"""The command line of the workbook: ``python -m helpers COMMAND`` (chapter 00). Commands are imported when called."""
+"""The command line of the workbook: ``tensorrt-workbook COMMAND`` (chapter 00). Commands are imported when called.
 
-from __future__ import annotations
+The installed command is safe in a stranger's folder: it imports nothing that lies there. ``python -m helpers`` does the
+same in the workbook's own folder only. In another one, Python itself looks for ``helpers`` in that folder first, and
+runs what it finds, before any line below can prevent it.
+"""
 
-import argparse
-import math
 import os
 import sys
-from collections.abc import Sequence
+
+from .search_path import elsewhere
+
+sys.path[:] = elsewhere(sys.path)  # before all other imports; even __future__ would be looked for in that folder
+
+import argparse  # noqa: E402
+import math  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+
+PROGRAM = "tensorrt-workbook"
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -47,17 +57,23 @@ def _positive(text: str) -> float:
 
 
 def _page(text: str) -> str:
-    """Where a report may be written: no model is lost to it, only an older page."""
-    if os.path.isfile(text):
+    """Where a report may be written: no model and no device is lost to it, only an older page."""
+    if not os.path.exists(text):
+        return text
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text} is there already and is no file")
+    try:
         with open(text, "rb") as there:
             begin = there.read(64).lstrip().lower()
-        if begin and not begin.startswith(b"<!doctype html"):
-            raise argparse.ArgumentTypeError(f"{text} is there already and is no HTML page: it would be lost")
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text} is there already and cannot be read: {error.strerror}") from None
+    if begin and not begin.startswith(b"<!doctype html"):
+        raise argparse.ArgumentTypeError(f"{text} is there already and is no HTML page: it would be lost")
     return text
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m helpers", description="Tools of the TensorRT Workbook.")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     # A new command: a parser with its arguments, and a function above that imports what it needs.
@@ -124,21 +140,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def program() -> int:
-    """:func:`main` in a shell, where output may go to a file without Unicode, or to a pipe that closes early."""
+    """:func:`main` in a shell: what ends it early is one line on stderr and an exit status, and never a traceback."""
+    if sys.stderr is None:  # the shell closed it: the exit status tells enough
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stdout is None:
+        print(f"{PROGRAM}: standard output is closed: there is nowhere to write to", file=sys.stderr)
+        return 2
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace")  # output may go where there is no Unicode
+    status, why = _outcome()
+    for stream, text in ((sys.stdout, ""), (sys.stderr, why)):
+        try:
+            print(end=text, file=stream, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else Python complains of it at its end
+    return status
+
+
+def _outcome() -> tuple[int, str]:
+    """Runs :func:`main`. Returns the exit status, and what stderr has to say of it."""
     try:
-        status = main()
+        try:
+            status = main()
+        except SystemExit as end:  # argparse ends so, and rich where a pipe closes early
+            if isinstance(end.__context__, BrokenPipeError):
+                raise end.__context__ from None
+            status = int(end.code or 0)
         sys.stdout.flush()
-        return status
+        return status, ""
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at its end
-        return 141  # as shells say it of programs that end so
+        return 141, ""  # as shells say it of programs that end so
+    except KeyboardInterrupt:
+        return 130, ""
     except ModuleNotFoundError as error:
-        advice = "it is in the workbook's environment: .venv/bin/python -m helpers …, after `make lab`"
-        print(f"{error}; {advice}", file=sys.stderr)
-        return 2
+        advice = f"it is in the workbook's environment: .venv/bin/{PROGRAM} …, after `make lab`"
+        return 2, f"{PROGRAM}: {error}; {advice}\n"
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return 2, f"{PROGRAM}: {where}{error.strerror or error}\n"
 
 
 if __name__ == "__main__":

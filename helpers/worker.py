@@ -1,8 +1,9 @@
 """A child process that may die: it runs what could take this process down, within limits (chapter 08).
 
 ``Worker().call("package.module:function", argument)`` runs the function in a child and returns what it returned. If
-the child crashes, hangs, or eats memory, there is an exception here and a fresh child for the next call. Standard
-library only; on macOS and Windows the limit on memory needs psutil.
+the child crashes, hangs, or eats memory, there is an exception here and a fresh child for the next call. The child
+imports nothing from the current folder, where a stranger's model may lie, unless this package itself lies right there.
+Standard library only; on macOS and Windows the limit on memory needs psutil.
 
 >>> with Worker(timeout=10) as worker:
 ...     worker.call("math:sqrt", 2.25)
@@ -24,6 +25,7 @@ import time
 import weakref
 from typing import Any
 
+from .search_path import elsewhere
 from .worker_child import LARGEST_REPLY, read_message, serve, write_message
 
 POLL = 0.02  # seconds between two looks at the child's memory
@@ -145,9 +147,14 @@ class Worker:
 
     def _start(self, clock: _Clock, memory: int | None) -> None:
         self.close()
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve()"
+        path = elsewhere([entry for entry in sys.path if isinstance(entry, str)])
+        code = f"import sys; sys.path[:] = {path!r}; from {serve.__module__} import serve; serve()"
+        # What Python imports before it comes to this code must not be from the current folder either.
+        safe = ["-P"] if sys.version_info >= (3, 11) else []
+        before = os.pathsep.join(elsewhere(os.environ.get("PYTHONPATH", "").split(os.pathsep)))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, *safe, "-c", code],
+            env={**os.environ, "PYTHONPATH": before},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

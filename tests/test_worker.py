@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import takeaway
 from helpers.worker import LARGEST_REPLY, Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 
 CALLS = f"{__package__}.worker_calls" if __package__ else "worker_calls"
@@ -177,12 +179,30 @@ def test_what_the_child_started_is_killed_with_it(tmp_path):
 
 
 @linux
-def test_no_core_file_and_first_in_line_when_memory_is_short(worker):
+def test_first_in_line_when_memory_is_short(worker):
     worker.call(f"{CALLS}:add", 1)
-    limits = Path(f"/proc/{worker.pid}/limits").read_text()
-    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
-    assert core.split()[4] == "0"
     assert Path(f"/proc/{worker.pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+@posix
+def test_no_core_file():
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("core files are forbidden here, so a child inherits that")
+    raised = "import resource as r; r.setrlimit(r.RLIMIT_CORE, (r.getrlimit(r.RLIMIT_CORE)[1],) * 2)"
+    out, err = program(f"{raised}; worker.close(); print(worker.call('worker_calls:core_limit'))").communicate(
+        timeout=30
+    )
+    assert out.splitlines()[1:] == ["[0, 0]"], err
+
+
+@posix
+def test_core_files_are_switched_off_whatever_the_limit_was():
+    said = "import resource; resource.setrlimit = lambda *new: print(new == (resource.RLIMIT_CORE, (0, 0)))"
+    code = f"{said}; from helpers import worker_child; worker_child._expect_the_worst()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=30)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_preload_runs_in_every_child_outside_the_time_limit():
@@ -306,6 +326,63 @@ def test_killing_the_parent_ends_a_hanging_child(action, seconds):
     parent.kill()
     parent.communicate(timeout=10)
     assert gone_within(pid, seconds)
+
+
+STRANGER = """
+import os, sys
+sys.path.append({tests!r})
+from {package}.worker import Worker
+os.chdir({folder!r})
+sys.path[:0] = ["", ".", {folder!r}, {link!r}]
+os.environ["PYTHONPATH"] = os.pathsep.join(["", ".", {folder!r}])
+with Worker() as worker:
+    print(worker.call("worker_calls:search_path"))
+    print(worker.call("{function}"))
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """``stranger(package, function)``: what a worker gives whose current folder is that of a stranger, and on its path
+    in every way there is. What the child imports from there leaves its name in ``stranger.ran``."""
+    folder, link, ran = tmp_path / "stranger", tmp_path / "link", tmp_path / "ran"
+    folder.mkdir()
+    link.symlink_to(folder)
+    for name in ("contextlib", "encodings", "json", "linecache", "pickle", "queue", "sitecustomize", "tempfile"):
+        (folder / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write('{name} ')\n")
+    (folder / "mine.py").write_text("def double(a=2):\n    return 2 * a\n")
+
+    def start(package: str, function: str) -> subprocess.CompletedProcess:
+        folders = {"tests": str(Path(__file__).parent), "folder": str(folder), "link": str(link)}
+        source = STRANGER.format(package=package, function=function, **folders)
+        command = [sys.executable, "-c", source]
+        return subprocess.run(command, capture_output=True, text=True, cwd=start.home, timeout=60)
+
+    start.folder, start.ran, start.home = folder, ran, REPOSITORY
+    return start
+
+
+@posix
+def test_nothing_is_imported_from_the_current_folder(stranger):
+    done = stranger("helpers", "json:dumps")
+    assert not stranger.ran.exists(), stranger.ran.read_text()
+    child = ast.literal_eval(done.stdout.splitlines()[0])
+    assert child["safe"]
+    assert str(Path(__file__).parent) in child["path"]
+    assert "" not in child["path"]
+    assert not [entry for entry in child["path"] if Path(entry).exists() and Path(entry).samefile(stranger.folder)]
+    done = stranger("helpers", "mine:double")
+    assert "WorkerRaised: ModuleNotFoundError: No module named 'mine'" in done.stderr
+
+
+@posix
+def test_a_package_that_lies_right_here_may_call_what_lies_beside_it(stranger):
+    for path in stranger.folder.glob("*.py"):
+        path.unlink() if path.name != "mine.py" else None
+    takeaway.copy(["worker"], stranger.folder / "inference")
+    stranger.home = stranger.folder
+    done = stranger("inference", "mine:double")
+    assert done.stdout.splitlines()[1:] == ["4"], done.stderr
 
 
 def test_only_the_standard_library_is_imported():
