@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from .api_names import Name, find, names
@@ -57,10 +57,11 @@ class Program:
             target.id: node.value
             for tree in trees
             for node in ast.walk(tree)
-            if isinstance(node, ast.Assign) and "__version__" in ast.dump(node.value)
+            if isinstance(node, ast.Assign) and _says(node.value, "__version__")
             for target in node.targets
             if isinstance(target, ast.Name)
         }
+        self._tests: dict[ast.AST, tuple[bool, Collection[ast.AST]]] = {}
 
     def findings(self, tree: ast.AST) -> list[Finding]:
         """What is outdated in ``tree``, one of the parts, by line; each name once a line."""
@@ -183,32 +184,40 @@ class Program:
     def _guarded(self, node: ast.AST) -> bool:
         """Whether ``node`` runs only after a test of a name, or on the old side of a test of the version."""
         for parent in self._things.parents(node):
-            if isinstance(parent, ast.Try):
-                caught = "".join(ast.dump(handler.type) for handler in parent.handlers if handler.type)
-                if "AttributeError" in caught:
-                    return True
-            elif isinstance(parent, (ast.If, ast.IfExp)):
-                if any(_asks(part) for part in ast.walk(parent.test)):
-                    return True
-                new = self._new(parent.test)
-                side = parent.body if new is False else parent.orelse
-                if new is not None and any(child is node for child in (side if isinstance(side, list) else [side])):
-                    return True
-            elif isinstance(parent, ast.BoolOp) and any(_asks(part) for part in ast.walk(parent)):
+            if parent not in self._tests:  # which may stand around thousands of nodes
+                self._tests[parent] = self._test(parent)
+            everything, old = self._tests[parent]
+            if everything or node in old:
                 return True
             node = parent
         return False
 
-    def _new(self, test: ast.AST) -> bool | None:
-        """True for a test that newer versions pass, False for one that older versions pass, None for any other."""
+    def _test(self, node: ast.AST) -> tuple[bool, Collection[ast.AST]]:
+        """What ``node`` says of the code inside: whether all of it is guarded, and else which of its parts are."""
+        if isinstance(node, ast.Try):
+            return any(handler.type and _says(handler.type, "AttributeError") for handler in node.handlers), ()
+        if isinstance(node, ast.BoolOp):
+            return any(map(_asks, ast.walk(node))), ()
+        if not isinstance(node, (ast.If, ast.IfExp)):
+            return False, ()
+        new = self._new(node.test)
+        side = node.body if new is False else node.orelse
+        old = () if new is None else set(side) if isinstance(side, list) else {side}
+        return any(map(_asks, ast.walk(node.test))), old
+
+    def _new(self, test: ast.AST, follow: bool = True) -> bool | None:
+        """True for a test that newer versions pass, False for one that older versions pass, None for any other.
+
+        ``follow``: whether a name may stand for the test that it was given; once, or ``a = not a`` would never end.
+        """
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            new = self._new(test.operand)
+            new = self._new(test.operand, follow)
             return None if new is None else not new
-        if isinstance(test, ast.Name) and isinstance(self._versions.get(test.id), (ast.Compare, ast.UnaryOp)):
-            return self._new(self._versions[test.id])
+        if follow and isinstance(test, ast.Name) and test.id in self._versions:
+            return self._new(self._versions[test.id], follow=False)
         if not isinstance(test, ast.Compare):
             return None
-        about = "__version__" in ast.dump(test.left) or any(
+        about = _says(test.left, "__version__") or any(
             isinstance(part, ast.Name) and part.id in self._versions for part in ast.walk(test.left)
         )
         return isinstance(test.ops[0], (ast.Gt, ast.GtE)) if about else None
@@ -220,8 +229,14 @@ def _asks(node: ast.AST) -> bool:
         return False
     if node.func.id == "hasattr":
         name = node.args[-1] if node.args else None
-        return not isinstance(name, ast.Constant) or bool(find(str(name.value)))
+        return not isinstance(name, ast.Constant) or (isinstance(name.value, str) and bool(find(name.value)))
     return node.func.id in _CAPABILITY
+
+
+def _says(node: ast.AST, text: str) -> bool:
+    """Whether a name or a string in ``node`` holds ``text``. (ast.dump fails with numbers of thousands of digits.)"""
+    said = (getattr(part, field, None) for part in ast.walk(node) for field in ("id", "attr", "value"))
+    return any(isinstance(name, str) and text in name for name in said)
 
 
 def _gone(entry: Name, said: str = "") -> Finding:
@@ -242,8 +257,10 @@ def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | 
 
 
 def _number(node: ast.AST) -> int | None:
-    """The value of a number or of a shift of numbers, such as 1 << 1; None for anything else."""
+    """The value of a number or of a shift of numbers, such as 1 << 1; None for all else, and beyond 64 bits."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
         left, right = _number(node.left), _number(node.right)
-        return None if left is None or right is None or right > 63 else left << right
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None
+        number = None if left is None or right is None or right > 63 else left << right
+    else:
+        number = node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None
+    return None if number is None or number >> 64 else number

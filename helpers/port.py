@@ -2,38 +2,61 @@
 
 A report with line numbers, the release in which each name went and what to write today; nothing is changed and nothing
 is run. It reads what is written: names made at run time (getattr) stay unseen. Needs rich for the terminal.
+
+Any file may be given: what cannot be read in a moment is refused in one line (UnreadableSource).
 """
 
 from __future__ import annotations
 
 import ast
+import codecs
+import contextlib
 import dataclasses
+import io
+import itertools
 import json
+import os
 import re
+import stat
 import tokenize
-from collections.abc import Mapping, Sequence
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .outdated import Finding, Program
 
+LARGEST_FILE = 16 << 20  # bytes; of a notebook, most are outputs
+LARGEST_CODE = 1 << 19  # characters: some seconds and 500 MB at worst, and more than people write
+LONGEST_LINE = 100_000  # characters; an f-string takes Python the square of its length
+# Python needs the square of these too, in memory and in time: import a.a.a…, and a letter under a heap of accents.
+_LONG_NAME = re.compile(r"\b(?:[^\W\d]\w*[\s\\]*\.[\s\\]*){100}")
+_MOST_ACCENTS = 100
+_SLOW_CODECS = ("idna", "punycode")  # their time grows with the square of the size, and no script is written in them
+_TOO_DEEP = (RecursionError, MemoryError, SystemError)  # with which Python says it, depending on its release
 _PYTHON_2 = re.compile(
     r"^\s*(print\s+[^\s(=.,)]|print\s*>>|exec\s+[\"']|raise\s+\w+\s*,|except\s+[\w.]+\s*,\s*\w+\s*:)"
 )
 _OTHER_LANGUAGE = re.compile(
     r"\s*%%(bash|sh|html|javascript|js|latex|markdown|script|svg|writefile|cmd|perl|ruby|file)\b"
 )
-_MAGIC = re.compile(r"\s*([%!?]|[\w.]+\s*\?|[\w., ]+=\s*[%!])")
-_TIMED = re.compile(r"(\s*)(?:[\w., ]+=\s*)?%time(?:it)?\s+(?:-\w+(?:\s+\d+)?\s+)*(.*)", re.DOTALL)
+# At the beginning of a statement, without its indent, where Python never has any of this.
+_MAGIC = re.compile(r"[%!?]|[\w.]+\s*\?|[\w., ]+=\s*[%!]")
+_TIMED = re.compile(r"(?:[\w., ]+=\s*)?%time(?:it)?\s+(?:-\w+(?:\s+\d+)?\s+)*")
+# What opens and closes something in a line of code, and in a string the end of it.
+_CODE = re.compile(r"#.*|\"\"\"|\'\'\'|[\"'()\[\]{}]|\\$")
+_STRING = {quote: re.compile(rf"\\.|\\$|{quote}") for quote in ('"""', "'''", '"', "'")}
 
 
 class UnreadableSource(ValueError):
-    """A file that is not Python 3; the message names file and line and says what to do."""
+    """A file that is not Python 3, or too much of it; the message names file and line and says what to do."""
 
 
 def port(path: str | Path) -> list[Finding]:
     """All outdated calls of a script (.py) or notebook (.ipynb), from top to bottom.
 
-    Raises FileNotFoundError, and UnreadableSource where the file is no Python 3 (for a notebook: no notebook).
+    Raises OSError where it cannot be opened, and UnreadableSource where it is no Python 3 (or no notebook), no regular
+    file, or larger than 16 MB; half a million characters of code are the most.
     """
     path = Path(path)
     if path.suffix != ".ipynb":
@@ -61,67 +84,122 @@ def port_source(source: str, name: str = "<source>") -> list[Finding]:
 
 
 def read_source(path: Path) -> str:
-    """The text of a script, in the encoding that it declares. Raises FileNotFoundError and UnreadableSource."""
+    """The text of a script, in the encoding that it declares. Raises OSError and UnreadableSource."""
+    content = _read(path)
     try:
-        with tokenize.open(path) as file:
-            return file.read()
-    except (SyntaxError, UnicodeDecodeError) as error:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        if codecs.lookup(encoding).name in _SLOW_CODECS:
+            raise LookupError(f"{encoding} is for names on the net")
+        with _quietly():
+            return io.TextIOWrapper(io.BytesIO(content), encoding).read()
+    except (SyntaxError, UnicodeError, LookupError) as error:  # LookupError: hex and others that make no text
         raise UnreadableSource(f"{path}: not a text in the encoding that it declares ({error})") from None
 
 
 def without_magics(source: str) -> str:
     """A notebook's cell as Python: without magics and shell lines, but with what ``%time`` runs.
 
-    Lines keep their numbers. Only where Python stumbles is a line taken for one: ``% a`` may also go on with an
-    expression from the line above.
+    Lines keep their numbers. A line is taken for one only where a statement begins: ``% a`` may also go on with an
+    expression from the line above, or stand in a string.
 
     >>> without_magics("%time x = 1\\n!ls\\ny = 2  # enough?")
     'x = 1\\npass\\ny = 2  # enough?'
     """
     lines = re.sub(r"\A(\s*)%%[^\n]*", r"\1", source).split("\n")
-    while True:
-        try:
-            ast.parse("\n".join(lines))
-        except SyntaxError as error:
-            at = (error.lineno or 0) - 1
-            if not 0 <= at < len(lines) or not _MAGIC.match(lines[at]):
-                break
-            timed = _TIMED.match(lines[at])
-            if timed:
-                lines[at] = timed[1] + timed[2]
-                continue
-            goes_on, indent = True, lines[at][: -len(lines[at].lstrip())]
-            while goes_on and at < len(lines):
-                goes_on, lines[at] = lines[at].endswith("\\"), indent + "pass"
-                at += 1
-        except (ValueError, RecursionError, MemoryError):  # which _parse will explain
-            break
+    quote, depth, goes_on, magic = "", 0, False, None  # magic: the indent of one, until its last line
+    for at, line in enumerate(lines):
+        if magic is None and not (quote or depth or goes_on):
+            code = line.lstrip()
+            indent = line[: len(line) - len(code)]
+            if timed := _TIMED.match(code):
+                code = code[timed.end() :]
+                lines[at] = line = indent + code
+            magic = indent if _MAGIC.match(code) else None
+        if magic is None:
+            quote, depth, goes_on = _open(line, quote, depth)
         else:
-            break
+            lines[at] = f"{magic}pass"
+            magic = magic if line.endswith("\\") else None
     return "\n".join(lines)
 
 
-def _code_cells(path: Path) -> list[tuple[int, str]]:
-    """The sources of a notebook's code cells, each with the number of its cell. Raises UnreadableSource."""
+def _open(line: str, quote: str, depth: int) -> tuple[str, int, bool]:
+    """What is open after a line, if ``quote`` and ``depth`` were before it: the quotation mark of a string, so many
+    brackets, and whether a backslash at the end continues the line."""
+    at, goes_on = 0, False
+    while found := (_STRING[quote] if quote else _CODE).search(line, at):
+        at, text = found.end(), found[0]
+        if quote:
+            quote = "" if text == quote else quote
+        elif text in _STRING:
+            quote = text
+        else:
+            depth = max(0, depth + (text in "([{") - (text in ")]}"))
+        goes_on = text == "\\"
+    return quote if goes_on or len(quote) == 3 else "", depth, goes_on
+
+
+def _read(path: Path) -> bytes:
+    """The content of a regular file. Raises OSError and UnreadableSource; never waits for a pipe or a device."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return [(n, "".join(cell["source"])) for n, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreadableSource(f"{path}: not a notebook of format 4 ({error!r})") from None
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("not a regular file")
+            content = file.read(LARGEST_FILE + 1)
+            if content is None or len(content) > LARGEST_FILE:
+                raise ValueError(f"larger than {LARGEST_FILE >> 20} MB")
+            return content
+    except (ValueError, MemoryError) as error:  # ValueError: also a name with a null byte in it
+        raise UnreadableSource(f"{path}: {error or 'too large for the memory'}") from None
+
+
+def _code_cells(path: Path) -> list[tuple[int, str]]:
+    """The sources of a notebook's code cells, each with the number of its cell. Raises OSError and UnreadableSource."""
+    content = _read(path)
+    try:
+        cells = enumerate(json.loads(content.decode("utf-8"))["cells"], 1)
+        found = [(number, "".join(cell["source"])) for number, cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, LookupError, TypeError, *_TOO_DEEP) as error:
+        raise UnreadableSource(f"{path}: not a notebook of format 4 ({type(error).__name__}: {error})") from None
+    _limit("\n".join(source for _, source in found), str(path))
+    return found
+
+
+def _limit(source: str, name: str) -> None:
+    """Raises UnreadableSource where Python itself would read for minutes, or take gigabytes."""
+    if len(source) > LARGEST_CODE:
+        what = f"{len(source):,} characters of code, more than the {LARGEST_CODE:,} that are read"
+    elif max(map(len, source.split("\n"))) > LONGEST_LINE:
+        what = f"a line of more than the {LONGEST_LINE:,} characters that are read"
+    elif _LONG_NAME.search(source):
+        what = "a name of more than 100 parts"
+    elif not source.isascii() and _accents(source) > _MOST_ACCENTS:
+        what = f"more than {_MOST_ACCENTS} accents in a row"
+    else:
+        return
+    raise UnreadableSource(f"{name}: {what}")
+
+
+def _accents(text: str) -> int:
+    """The largest number of combining characters in a row."""
+    runs = itertools.groupby(text, key=lambda letter: unicodedata.combining(letter) > 0)
+    return max((sum(1 for _ in run) for combining, run in runs if combining), default=0)
 
 
 def _findings(trees: Mapping[int, ast.AST], name: str) -> dict[int, list[Finding]]:
     try:
         program = Program(list(trees.values()))
         return {number: program.findings(tree) for number, tree in trees.items()}
-    except RecursionError:
+    except _TOO_DEEP:
         raise UnreadableSource(f"{name}: its expressions are nested too deeply to be followed") from None
 
 
 def _parse(source: str, name: str) -> ast.AST:
+    _limit(source, name)
     try:
-        return ast.parse(source, name)
-    except (RecursionError, MemoryError):
+        with _quietly():
+            return ast.parse(source, name)
+    except _TOO_DEEP:
         raise UnreadableSource(f"{name}: its expressions are nested too deeply to be read") from None
     except (SyntaxError, ValueError) as error:
         old = [number for number, line in enumerate(source.splitlines(), 1) if _PYTHON_2.match(line)]
@@ -132,27 +210,40 @@ def _parse(source: str, name: str) -> ast.AST:
         raise UnreadableSource(f"{name}, line {line}: not Python 3 ({getattr(error, 'msg', error)})") from None
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Python's warnings about what others wrote, such as an invalid escape sequence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def main(files: Sequence[str], as_json: bool = False) -> int:
     """Prints a report on each file. Returns 0 if nothing is outdated, 1 if something is, 2 if a file cannot be read.
 
-    What is guarded by a test of the version, and mere advice, is shown but does not count.
+    2 goes before 1, since the answer is incomplete then; the other files have their reports all the same. What is
+    guarded by a test of the version, and mere advice, is shown but does not count.
     """
     import sys
 
-    reports, errors = {}, []
+    reports, status = {}, 0
     for file in files:
         try:
             reports[file] = port(file)
         except (OSError, UnreadableSource) as error:
-            errors.append(str(error))
+            print(_one_line(str(error)), file=sys.stderr)
+            status = 2
+            continue
+        status = max(status, int(any(map(counts, reports[file]))))
+        if not as_json:
+            _print(file, reports[file])
     if as_json:
         print(json.dumps({file: [vars(finding) for finding in found] for file, found in reports.items()}, indent=1))
-    else:
-        for file, found in reports.items():
-            _print(file, found)
-    for message in errors:
-        print(message, file=sys.stderr)
-    return 2 if errors else int(any(counts(finding) for found in reports.values() for finding in found))
+    return status
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:1000]
 
 
 def counts(finding: Finding) -> bool:

@@ -50,7 +50,12 @@ _ATTRIBUTES = {("IExecutionContext", "engine"): "ICudaEngine", ("INetworkDefinit
 _BY_NAME = {"builder": "Builder", "engine": "ICudaEngine", "context": "IExecutionContext"}
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_SCOPE = (*_FUNCTION, ast.Lambda, ast.ClassDef, ast.Module)
+_SCOPE = (*_FUNCTION, ast.Lambda, ast.ClassDef)
+_TELLING = (
+    *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem, ast.For, ast.comprehension),
+    *(ast.arg, ast.Return, ast.Call),
+)
+_NAMESAKES = 20  # functions of one name that are looked at: a call is compared with each of them
 
 
 @dataclass(frozen=True)
@@ -75,29 +80,39 @@ class Receivers:
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._parents: dict[ast.AST, ast.AST] = {}
+        self._scopes: dict[ast.AST, ast.AST | None] = {}  # the innermost around a node
         self._functions: dict[str, list[_Function]] = {}
         self._known: dict[tuple[ast.AST | None, str], Thing] = {}
-        self._nodes = [node for tree in trees for node in ast.walk(tree)]
-        for node in self._nodes:
-            self._parents.update(dict.fromkeys(ast.iter_child_nodes(node), node))
-            if isinstance(node, _FUNCTION):
-                self._functions.setdefault(node.name, []).append(node)
-        for node in self._nodes:
+        self._answers: dict[ast.AST, Thing | None] = {}  # of one round, in which what was known before it stays
+        telling: list[ast.AST] = []  # the few nodes from which anything is learnt
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            scope = node if isinstance(node, _SCOPE) else self._scopes.get(node)
+            for child in ast.iter_child_nodes(node):
+                self._parents[child], self._scopes[child] = node, scope
+            if isinstance(node, _FUNCTION) and len(same := self._functions.setdefault(node.name, [])) < _NAMESAKES:
+                same.append(node)
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._import(node)
+            elif isinstance(node, _TELLING):
+                telling.append(node)
         self.imports_tensorrt = any(thing != OTHER for thing in self._known.values())
         imported = dict(self._known)
         for _ in range(4):  # each round carries what is known one call further
             before, self._known = self._known, dict(imported)
-            self._before = before
-            for node in self._nodes:
+            self._before, self._answers = before, {}
+            for node in telling:
                 self._learn(node)
             if self._known == before:
                 break
-        self._before = self._known
+        self._before, self._answers = self._known, {}
 
     def of(self, node: ast.AST) -> Thing | None:
         """What the expression ``node`` is, or None where that is not known."""
+        if node not in self._answers:  # each is asked for several times: of a chain of calls, twice as often per link
+            self._answers[node] = self._of(node)
+        return self._answers[node]
+
+    def _of(self, node: ast.AST) -> Thing | None:
         if isinstance(node, (ast.Name, ast.Attribute)):
             key = self._key(node)
             found = key and self._look_up(key)
@@ -139,7 +154,7 @@ class Receivers:
     def _call(self, node: ast.Call) -> Thing | None:
         called = self.of(node.func)
         text = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-        if isinstance(text, str) and "import" in ast.unparse(node.func) and _MODULE.match(text):
+        if isinstance(text, str) and _MODULE.match(text) and _imports(node.func):
             return Thing("module")  # importlib.import_module("tensorrt") and the like
         if called and called.what == "class":
             return Thing("object", called.name)
@@ -167,9 +182,11 @@ class Receivers:
         return self._functions.get(func.id, []) if isinstance(func, ast.Name) else []
 
     def _scope(self, node: ast.AST, kind: tuple = _SCOPE) -> ast.AST | None:
-        """The innermost scope; all modules are one, since the cells of a notebook share their names."""
-        found = next((parent for parent in self.parents(node) if isinstance(parent, kind)), None)
-        return None if found is None or isinstance(found, ast.Module) else found
+        """The innermost scope; all modules are one, None, since the cells of a notebook share their names."""
+        scope = self._scopes.get(node)
+        while scope is not None and not isinstance(scope, kind):
+            scope = self._scopes.get(scope)
+        return scope
 
     def _key(self, node: ast.AST) -> tuple[ast.AST | None, str] | None:
         if isinstance(node, ast.Name):
@@ -250,3 +267,9 @@ class Receivers:
                     self._known[scope, bound] = thing
             elif alias.name == "trt" and _OWN.search(node.module or ""):
                 self._known[scope, bound] = Thing("module")
+
+
+def _imports(func: ast.AST) -> bool:
+    """Whether what is called, or its module, has "import" in its name, as importlib.import_module has."""
+    names = (getattr(part, name, "") for part in (func, getattr(func, "value", None)) for name in ("id", "attr"))
+    return any("import" in name for name in names)

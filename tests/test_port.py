@@ -1,13 +1,15 @@
 """The report on outdated scripts: finds what is marked in old scripts, and nothing in our own code."""
 
 import json
+import os
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 
 from helpers.__main__ import main
-from helpers.port import UnreadableSource, counts, port, port_source
+from helpers.port import LARGEST_CODE, LARGEST_FILE, UnreadableSource, counts, port, port_source
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD = sorted((ROOT / "tests" / "old_scripts").glob("*.py"))
@@ -194,6 +196,13 @@ NUM_BINDINGS = "ICudaEngine.num_bindings"
         "?trt.Builder",
         "%cd (here",
         "!echo 'it",
+        'text = """\n!ls\n% a "\n"""\n!ls',
+        "text = '''it's \\'''\n!ls '''  # '\n!ls",
+        'text = "a\\\n% b ("\n!ls',
+        "rest = limit \\\n% 3\n!ls",
+        'print(\'(\', "\'")  # ( """\n!ls [',
+        "if limit:\n    !pip install \\\n        tensorrt\n    %time f()",
+        "%time\n%time !ls\n%%capture",
     ],
 )
 def test_what_only_notebooks_have_is_skipped_and_lines_keep_their_numbers(before, tmp_path):
@@ -218,27 +227,135 @@ def test_cells_in_another_language_are_left_alone(language, tmp_path):
     assert port(path) == []
 
 
+def notebook(source):
+    return json.dumps({"cells": [{"cell_type": "code", "source": source}]})
+
+
 UNREADABLE = {
     "number.ipynb": '{"cells": 5}',
     "numbers.ipynb": '{"cells": [1]}',
     "mapping.ipynb": '{"cells": {"a": 1}}',
     "null.ipynb": '{"cells": [{"cell_type": "code", "source": null}]}',
     "without.ipynb": '{"cells": [{"cell_type": "code"}]}',
+    "list.ipynb": "[]",
     "deep.ipynb": "[" * 100_000,
+    "digits.ipynb": '{"nbformat": ' + "9" * 5000 + "}",
+    "bytes.ipynb": b"\xff" * 2000,
+    "half.ipynb": '{"cells": [',
+    "surrogate.ipynb": notebook("x = '\ud800'"),
     "sum.py": "x = " + " + ".join("1" * 20_000),
+    "minus.py": "x = " + "-" * 20_000 + "1",  # a MemoryError in some releases of Python
+    "calls.py": "x = a" + ".b()" * 900,  # read by Python, and too deep for us
     "attributes.py": "x = a" + ".b" * 20_000,
-    "magic.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": "x = a" + ".b" * 20_000}]}),
+    "magic.ipynb": notebook("x = a" + ".b" * 20_000),
+    "null.py": "x = 1\0",
+    "digits.py": "x = " + "9" * 5000,
+    "binary.py": bytes(range(256)),
+    "long.py": "x\n" * LARGEST_CODE,
+    "long.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": "x\n" * (LARGEST_CODE // 4)}] * 4}),
+    "large.ipynb": " " * LARGEST_FILE + notebook("x = 1"),
+    "line.py": "x = f'" + "{a}" * 50_000 + "'",
+    "import.py": "import " + "\\\n.".join(["a"] * 1000),
+    "accents.py": "a" + "\u0301\u0316" * 1000,
+    **{
+        f"{codec}.py": f"# coding: {codec}\nengine.num_bindings\n"
+        for codec in ("hex", "rot13", "zlib", "bz2", "uu", "undefined", "punycode", "idna", "no-such", "utf-16")
+    },
 }
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_one_odd_file_does_not_cost_the_other_reports(name, tmp_path, capsys):
-    (tmp_path / "old.py").write_text("engine.num_bindings\n")
-    (tmp_path / name).write_text(UNREADABLE[name])
-    assert main(["port", "--json", str(tmp_path / "old.py"), str(tmp_path / name)]) == 2
+    content = UNREADABLE[name]
+    old, odd, older = (tmp_path / file for file in ("old.py", name, "older.py"))
+    odd.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for path in (old, older):
+        path.write_text("engine.num_bindings\n")
+    assert main(["port", "--json", str(old), str(odd), str(older)]) == 2
     said = capsys.readouterr()
-    assert [[finding["name"] for finding in found] for found in json.loads(said.out).values()] == [[NUM_BINDINGS]]
-    assert name in said.err
+    assert [[finding["name"] for finding in found] for found in json.loads(said.out).values()] == [[NUM_BINDINGS]] * 2
+    (line,) = said.err.splitlines()
+    assert str(odd) in line
+    assert len(line) < 400 + len(str(odd))
+    with pytest.raises(UnreadableSource):
+        port(odd)
+
+
+@pytest.mark.timeout(60)
+def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path, capsys):
+    link, folder, loop = tmp_path / "link.py", tmp_path / "folder.py", tmp_path / "loop.py"
+    folder.mkdir()
+    link.symlink_to(os.devnull)
+    loop.symlink_to(loop)
+    odd = [link, folder, loop, tmp_path / "missing.py", tmp_path / "two\nlines.py", Path("/dev/zero")]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo.ipynb")
+        odd.append(tmp_path / "fifo.ipynb")
+    assert main(["port", *map(str, odd)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == len(odd)
+    with pytest.raises(UnreadableSource, match="null"):
+        port("a\0.py")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("source", ["!ls\n" * 8000, "%time !ls\n" * 8000, "f(\n" * 8000, "%time " * 8000, " " * 90_000])
+def test_many_magics_take_no_time(source, tmp_path):
+    path = tmp_path / "magics.ipynb"
+    path.write_text(notebook(f"engine.num_bindings\n{source}\n!ls"))
+    if "f(" in source:
+        with pytest.raises(UnreadableSource):
+            port(path)
+    else:
+        assert [finding.name for finding in port(path)] == [NUM_BINDINGS]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("x" + ".a()" * 60 + ".num_bindings", [NUM_BINDINGS]),
+        ("x" + ".import_module('tensorrt')" * 60 + ".Builder(None).max_batch_size", ["Builder.max_batch_size"]),
+        ("def f(a): return a\n" * 3000 + "f(engine)\n" * 9000, []),
+        ("import tensorrt as trt\nif trt.__version__ > '9':\n  pass\nelse:\n" + "  engine.num_bindings\n" * 9000, None),
+        ("y = (" + "engine.num_bindings and\n" * 5000 + "y)", None),
+    ],
+    ids=["calls", "imports", "functions", "old side", "and"],
+)
+def test_time_grows_no_faster_than_the_code(source, names):
+    assert names is None or found(source) == names
+    assert names is not None or len(found(source)) >= 5000
+
+
+HUGE = "0x" + "f" * 20_000  # Python reads it, but writes no number of so many digits
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"version = trt.__version__, {HUGE}",
+        f"if trt.__version__ > {HUGE}: pass",
+        f"if hasattr(x, {HUGE}): pass",
+        f"try: pass\nexcept (A, {HUGE}): 1",
+        f"{HUGE} .find('tensorrt')",
+        f"builder.create_network({HUGE})",
+        f"builder.create_network({HUGE} << 2)",
+        f"builder.create_network(1 << {HUGE})",
+        "builder.create_network(1 << 63 << 63)",
+        "__version__ = not __version__\nif __version__: pass",
+    ],
+)
+def test_what_cannot_be_written_as_text_is_read_nevertheless(source):
+    names = found(f"import tensorrt as trt\n{source}\n")
+    again = found(f"import tensorrt as trt\n{source}\nengine.num_bindings")  # also where something is found inside
+    inside = re.sub(r"\bpass\b", "engine.num_bindings", source)
+    assert (names, again, len(found(f"import tensorrt as trt\n{inside}"))) == ([], [NUM_BINDINGS], "pass" in source)
+
+
+def test_pythons_warnings_about_what_is_read_are_kept_out():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found(r"print('\d'); engine.num_bindings") == [NUM_BINDINGS]
 
 
 def test_exit_status_and_json(tmp_path, capsys):
