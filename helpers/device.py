@@ -1,6 +1,6 @@
 """What the NVIDIA driver says, asked through ctypes: no CUDA toolkit and no Python package is needed.
 
-Used by ``helpers.trt`` to choose a TensorRT, by ``python -m helpers doctor`` (chapter 00) and by the set-up,
+Used by ``helpers.trt`` to choose a TensorRT, by ``tensorrt-workbook doctor`` (chapter 00) and by the set-up,
 which runs before anything is installed. Imports only the standard library.
 
 >>> [gpu.name for gpu in gpus()]  # doctest: +SKIP

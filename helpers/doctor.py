@@ -1,4 +1,4 @@
-"""What this machine has for the workbook, and what to do about what it lacks: ``python -m helpers doctor``.
+"""What this machine has for the workbook, and what to do about what it lacks: ``tensorrt-workbook doctor``.
 
 Chapter 00 shows it as a table. Nothing heavy is imported: versions of packages are read from their metadata. Needs rich
 for the terminal and pandas for :func:`table`; :func:`report` needs neither, and no TensorRT either.

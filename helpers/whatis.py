@@ -1,4 +1,4 @@
-"""What is this name from an old tutorial, and what is it called today? ``python -m helpers whatis NAME``; chapter 12.
+"""What is this name from an old tutorial, and what is it called today? ``tensorrt-workbook whatis NAME``; chapter 12.
 
 In a notebook: ``whatis("max_workspace_size")``. Takes C++ and Python spellings alike. Needs rich for the terminal.
 """

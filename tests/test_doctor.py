@@ -1,4 +1,4 @@
-"""`python -m helpers doctor`, and how light `import helpers` is."""
+"""`tensorrt-workbook doctor`, and how light `import helpers` is."""
 
 import importlib.metadata
 import os
