@@ -1,4 +1,4 @@
-"""What in my script or notebook does TensorRT no longer have? ``python -m helpers port FILE``; chapter 12.
+"""What in my script or notebook does TensorRT no longer have? ``tensorrt-workbook port FILE``; chapter 12.
 
 A report with line numbers, the release in which each name went and what to write today; nothing is changed and nothing
 is run. It reads what is written: names made at run time (getattr) stay unseen. Needs rich for the terminal.
@@ -269,4 +269,4 @@ def _print(file: str, found: Sequence[Finding]) -> None:
     for advice in dict.fromkeys(finding.advice for finding in found if finding.advice):
         console.print(Text(f"• {advice}"))
     if found:
-        console.print(Text("More on a name: python -m helpers whatis NAME", "dim"))
+        console.print(Text("More on a name: tensorrt-workbook whatis NAME", "dim"))
