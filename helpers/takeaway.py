@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import functools
 import keyword
 import os
+import pkgutil
 import re
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,37 +82,73 @@ def needs(names: Iterable[str]) -> list[str]:
 def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
     """Copies the modules with what they import into the package ``to``, all of them or nothing. Returns what it wrote.
 
-    Makes the folder and its ``__init__.py`` if need be. Files of data/ that a module reads go to ``to/../data``, where
-    it looks for them. What is there already and equal stays. Raises KeyError for a module that is not there,
-    ValueError for a folder that cannot be a package, FileExistsError (unless ``force``) that names all files which
-    would be overwritten, and OSError; then nothing has changed.
+    Makes the folder and its ``__init__.py`` if need be. Files of data/ that a module reads go to data/ beside the
+    folder, where it looks for them: beside the folder that is meant, if ``to`` is a link. What is there already and
+    equal stays. Raises KeyError for a module that is not there, ValueError for a folder that cannot be a package or
+    (unless ``force``) would be imported in place of another, FileExistsError (unless ``force``) that names all files
+    which would be overwritten, and OSError; then nothing has changed.
     """
-    to = Path(to)
-    folder = to.resolve()
-    if not folder.name.isidentifier() or keyword.iskeyword(folder.name):
-        raise ValueError(f"{folder.name!r} cannot be imported as a package: use letters, digits and _, no keyword")
+    folder = Path(os.path.realpath(to))
     if folder == HERE:
         raise ValueError(f"{to} is where the helpers come from: name a folder of your own project")
+    _check_name(Path(to), folder, force)
     files: dict[Path, bytes] = {}
     for name in closure(names):
         source = (HERE / f"{name}.py").read_text(encoding="utf-8")
         if not source.startswith(HEADER.format(name=name)):  # a copy may be copied on
             source = HEADER.format(name=name) + source
-        files[to / f"{name}.py"] = source.encode()
+        files[folder / f"{name}.py"] = source.encode()
         for file in helpers()[name].data:
-            files[Path(os.path.normpath(to / ".." / "data" / file))] = (DATA / file).read_bytes()
-    if not (to / "__init__.py").exists():
-        files[to / "__init__.py"] = INIT.encode()
+            files[folder.parent / "data" / file] = (DATA / file).read_bytes()
+    if not (folder / "__init__.py").exists():
+        files[folder / "__init__.py"] = INIT.encode()
     files = {path: content for path, content in files.items() if not _holds(path, content)}
-    taken = [path for path in files if path.exists()]
+    taken = [path for path in files if os.path.lexists(path)]  # also a link that leads nowhere
     if taken and not force:
         raise FileExistsError(f"already there, and different: {', '.join(map(str, taken))}; --force overwrites")
-    write_together(files)
+    new = {parent for path in files for parent in path.parents if not parent.exists()}
+    try:
+        write_together(files)
+    except BaseException:
+        for parent in sorted(new, reverse=True):  # a folder goes before the one that it is in
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
     return list(files)
 
 
+def _check_name(to: Path, folder: Path, force: bool) -> None:
+    """Raises ValueError where ``to`` cannot be imported, or is imported in the place of something else."""
+    name = to.name if to.name not in ("", "..") else folder.name  # a link is imported by its own name
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} cannot be imported as a package: use letters, digits and _, no keyword")
+    if force or (folder.parent / "__init__.py").exists():  # inside a package it has a longer name
+        return
+    if name in sys.stdlib_module_names:
+        owner = "a module of Python itself"
+    elif name in _packages():
+        owner = "a package that is installed, or that a helper needs"
+    else:
+        return
+    raise ValueError(
+        f"{name!r} is {owner}, and whatever imports it in your project would get this folder: take another name, or "
+        "--force"
+    )
+
+
+def _packages() -> set[str]:
+    """What is imported under these names is needed by a helper, or installed where this runs."""
+    needed = {*DISTRIBUTIONS, "tensorrt", *(need.replace("-", "_") for need in needs(helpers()))}
+    places = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
+    return needed | {module.name for module in pkgutil.iter_modules(places)}
+
+
 def main(arguments: argparse.Namespace) -> int:
-    """Does what ``python -m helpers copy`` was asked for: ``modules``, ``to``, ``force`` and ``list``; 0 or 1."""
+    """Does what ``python -m helpers copy`` was asked for: ``modules``, ``to``, ``force`` and ``list``.
+
+    Returns 0 if all is there now, 1 if the request is wrong or something stands in the way, 2 if a file or folder
+    cannot be read or written. With 1 and 2 nothing was copied.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -120,8 +159,10 @@ def main(arguments: argparse.Namespace) -> int:
         return _complain("say which modules, and --to which folder; or --list")
     try:
         written = copy(arguments.modules, arguments.to, arguments.force)
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, FileExistsError) as error:
         return _complain(error.args[0] if isinstance(error, KeyError) else str(error))
+    except OSError as error:
+        return _complain(str(error), 2)
     for path in written:
         console.print(f"wrote {path}", markup=False)
     if not written:
@@ -135,9 +176,9 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _complain(text: str) -> int:
+def _complain(text: str, status: int = 1) -> int:
     print(f"nothing was copied: {text}", file=sys.stderr)
-    return 1
+    return status
 
 
 def _table():
@@ -150,7 +191,7 @@ def _table():
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 def _read(path: Path) -> Helper:

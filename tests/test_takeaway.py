@@ -128,6 +128,79 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert [path.name for path in package.iterdir()] == ["trust.py"]
 
 
+def test_a_failed_write_leaves_no_new_folders(tmp_path, capsys):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "data").write_text("mine")  # where whatis needs a folder
+    assert main(["copy", "whatis", "--to", str(tmp_path / "project" / "inference")]) in (1, 2)
+    assert "data" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "project").iterdir()] == ["data"]
+    (tmp_path / "file").write_text("mine")
+    assert main(["copy", "atomic", "--to", str(tmp_path / "file" / "new" / "inference")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "file" in line
+
+
+def test_a_package_that_is_a_link_gets_its_data_where_it_looks_for_it(tmp_path):
+    (tmp_path / "other" / "my-package.v1").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "inference").symlink_to(Path("..") / "other" / "my-package.v1", target_is_directory=True)
+    written = takeaway.copy(["whatis"], tmp_path / "project" / "inference")
+    assert tmp_path / "other" / "data" / "names.json" in written
+    assert not (tmp_path / "project" / "data").exists()
+    done = run_alone(tmp_path / "project", "whatis", takeaway.needs(["whatis"]))
+    assert "failed 0" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["copy", "json", "logging", "numpy", "onnx", "tensorrt", "tensorrt_rtx", "cuda", "pip"]
+)
+def test_no_package_hides_one_that_others_import(name, tmp_path, capsys, monkeypatch):
+    (tmp_path / "installed" / "pip").mkdir(parents=True)
+    (tmp_path / "installed" / "pip" / "__init__.py").touch()
+    monkeypatch.setattr(takeaway.sysconfig, "get_path", lambda kind: str(tmp_path / "installed"))
+    project = tmp_path / "project"
+    assert main(["copy", "atomic", "--to", str(project / name)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert repr(name) in line
+    assert "--force" in line
+    assert not project.exists()
+    assert main(["copy", "atomic", "--to", str(project / name), "--force"]) == 0
+    assert main(["copy", "atomic", "--to", str(project / name / name)]) == 0, "inside a package it hides nothing"
+    monkeypatch.chdir(project / name)
+    assert main(["copy", "device", "--to", "."]) == 1
+
+
+def test_what_stands_in_the_place_of_a_file_is_neither_replaced_nor_written_through(tmp_path, capsys):
+    package, elsewhere = tmp_path / "inference", tmp_path / "elsewhere"
+    package.mkdir()
+    (package / "plan.py").symlink_to(elsewhere)  # leads nowhere
+    (package / "device.py").symlink_to(tmp_path / "mine.py")
+    (tmp_path / "mine.py").write_text("mine\n")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(package / "trt.py")
+    before = {path.name for path in package.iterdir()}
+    assert main(["copy", "plan", "--to", str(package)]) == 1
+    error = capsys.readouterr().err
+    assert all(name in error for name in before)
+    assert {path.name for path in package.iterdir()} == before
+    (package / "trt.py").unlink(missing_ok=True)
+    assert main(["copy", "plan", "--to", str(package), "--force"]) == 0
+    assert not elsewhere.exists()
+    assert (tmp_path / "mine.py").read_text() == "mine\n"
+    assert not any(path.is_symlink() for path in package.iterdir())
+
+
+def test_what_is_there_and_equal_stays_also_behind_a_link(tmp_path):
+    takeaway.copy(["atomic"], tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "atomic.py").symlink_to(tmp_path / "one" / "atomic.py")
+    (tmp_path / "two" / "__init__.py").symlink_to(tmp_path / "mine.py")
+    with pytest.raises(FileExistsError, match="__init__"):  # it leads nowhere yet
+        takeaway.copy(["atomic"], tmp_path / "two")
+    (tmp_path / "mine.py").touch()
+    assert takeaway.copy(["atomic"], tmp_path / "two") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
