@@ -10,6 +10,11 @@ import os
 from pathlib import Path
 
 HEAD = 512  # bytes that are enough to tell
+LARGEST = (1 << 31) - 1  # bytes of an ONNX file, a message of protobuf
+TOO_LARGE = (
+    "is larger than 2 GB, and no ONNX file can be, because protobuf ends there: export with external_data=True, which "
+    "keeps the weights in a file beside it"
+)
 
 # The first bytes of a file -> what it is, and what to do about it.
 MAGIC = {
@@ -44,6 +49,7 @@ def first_look(path: str | os.PathLike) -> None:
             raise NotAModel(f"{path} is not a file: name an .onnx file")
         with open(path, "rb") as file:
             head = file.read(HEAD)
+        size = path.stat().st_size
     except NotAModel:
         raise
     except FileNotFoundError:
@@ -53,6 +59,8 @@ def first_look(path: str | os.PathLike) -> None:
     kind = kind_of(head)
     if kind:
         raise NotAModel(f"{path} {kind}")
+    if size > LARGEST:
+        raise NotAModel(f"{path} {TOO_LARGE}")
 
 
 def kind_of(head: bytes) -> str | None:

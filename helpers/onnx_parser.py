@@ -1,6 +1,6 @@
 """From an ONNX model to a network definition, with every error of the parser in one exception (chapter 03).
 
-Needs onnx for models given as a file, to find external data before the parser misses it.
+Needs onnx for models given as a file, to look for external data before the parser does.
 
 >>> parse_onnx(b"<html>")
 Traceback (most recent call last):
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .builder import create_network
+from .file_kind import LARGEST, TOO_LARGE
 from .logger import errors, get_logger
+from .model_digest import all_tensors, external_tensors, file_beside, locations
 from .trt import trt
 
 
@@ -44,9 +46,9 @@ def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt
     External data is looked for beside the file; a model given as bytes can have none. ``name`` is the network's, by
     default the file's stem. The parser lives as long as the network does, since it owns the weights.
 
-    Raises FileNotFoundError for a missing file or missing external data of an initializer, OnnxParseError for
-    everything else that is not a usable model: the library itself accepts empty files and web pages, as a network
-    without layers.
+    Raises FileNotFoundError for a missing file or missing external data, OnnxParseError for everything else that is
+    not a usable model, external data outside the model's folder among it: the library itself accepts empty files and
+    web pages, as a network without layers.
     A model from a stranger can kill the process that parses it: chapter 08 shows how to check one first.
     """
     if isinstance(model, (str, os.PathLike)):
@@ -54,12 +56,13 @@ def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt
         if not path.is_file():
             raise FileNotFoundError(f"there is no ONNX model {path}")
         label, size = str(path), path.stat().st_size
-        if size:
-            _check_external_data(path)
     else:
         path, label, size = None, "the model in memory", len(model)
     if size == 0:
         raise OnnxParseError(label, "is empty (0 bytes); was the export or the download interrupted?")
+    if size > LARGEST:
+        raise OnnxParseError(label, TOO_LARGE)
+    _check_external_data(path, label, model)
 
     logger = get_logger()
     network = create_network(name or (path.stem if path else "onnx"))
@@ -83,21 +86,25 @@ def _node_error(error: trt.ParserError) -> NodeError:
     return NodeError(name, operator, error.desc().strip())
 
 
-def _check_external_data(path: Path) -> None:
-    """TensorRT says only "Failed to import initializer" when a file of external data is missing: name it instead."""
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+def _check_external_data(path: Path | None, label: str, model: Any) -> None:
+    """Refuses external data that is not there or lies elsewhere: TensorRT says only "Failed to import initializer" of
+    the one, and some of its releases read the other."""
+    if path is None:
+        tensors = external_tensors(model)
+    else:
+        import onnx
+        from google.protobuf.message import DecodeError
 
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except DecodeError as error:
-        raise OnnxParseError(str(path), f"is not an ONNX model ({error})") from error
-    for tensor in model.graph.initializer:
-        if uses_external_data(tensor):
-            location = ExternalDataInfo(tensor).location
-            if not (path.parent / location).is_file():
-                raise FileNotFoundError(
-                    f"{path} keeps tensor {tensor.name!r} in {location!r}, which is not in {path.parent}: "
-                    "copy that file beside the model, or export with external_data=False"
-                )
+        try:
+            tensors = all_tensors(onnx.load(path, load_external_data=False))
+        except DecodeError as error:
+            raise OnnxParseError(label, f"is not an ONNX model ({error})") from error
+    for tensor in tensors:
+        what = f"tensor {tensor.name!r}"
+        for location in locations(tensor):
+            if path is None:
+                raise OnnxParseError(label, f"keeps {what} in {location!r}, but has no folder: give the model's path")
+            try:
+                file_beside(path, location, what)
+            except ValueError as error:
+                raise OnnxParseError(label, str(error).removeprefix(f"{path} ")) from error

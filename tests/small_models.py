@@ -1,4 +1,4 @@
-"""Small ONNX models, good and bad ones, that tests/test_check.py and tests/test_check_fuzz.py make when they run."""
+"""Small ONNX models, good and bad ones, that tests/test_check.py and its fellows make when they run."""
 
 from __future__ import annotations
 
@@ -90,14 +90,74 @@ def weights(values, dtype=np.float32) -> onnx.ModelProto:
     return model([node("Add", ["x", "w"], ["y"])], constants=[constant("w", [values], dtype)])
 
 
-def external(location: str, shape=(4, 4), length: int | None = None, dtype=FLOAT) -> onnx.ModelProto:
-    """A MatMul whose weights "w" are in a file of external data, which is not made here."""
+def in_file(location: str, shape=(4,), dtype=FLOAT, **entries) -> TensorProto:
+    """A tensor "w" in a file of external data, which is not made here."""
     w = TensorProto(name="w", data_type=dtype, dims=shape, data_location=TensorProto.EXTERNAL)
-    w.external_data.add(key="location", value=location)
-    if length is not None:
-        w.external_data.add(key="length", value=str(length))
+    for key, entry in {"location": location, **entries}.items():
+        w.external_data.add(key=key, value=str(entry))
+    return w
+
+
+def external(location: str, shape=(4, 4), dtype=FLOAT, **entries) -> onnx.ModelProto:
+    """A MatMul whose weights "w" are in a file of external data."""
+    w = in_file(location, shape, dtype, **entries)
     inputs, outputs = [value("x", FLOAT, [1, shape[0]])], [value("y", FLOAT, [1, shape[1]])]
     return model([node("MatMul", ["x", "w"], ["y"])], inputs, outputs, [w])
+
+
+def external_everywhere(location: str) -> dict[str, onnx.ModelProto]:
+    """Models whose tensor "w" is in a file of external data, by the place in the model where that tensor stands."""
+    w = in_file(location)
+    dense = TensorProto(name="d", data_type=FLOAT, dims=[4], float_data=[1, 2, 3, 4])
+    sparse = onnx.SparseTensorProto(values=w, indices=constant("i", [0, 1, 2, 3]), dims=[4])
+    sparse_indices = onnx.SparseTensorProto(values=dense, indices=w, dims=[4])
+    constant_w, add = node("Constant", [], ["w"], value=w), node("Add", ["x", "w"], ["y"])
+    branch = helper.make_graph([constant_w, add], "branch", [], [value("y", FLOAT, [1, 4])])
+    filled = helper.make_graph([add], "filled", [], [value("y", FLOAT, [1, 4])], [w])
+    both = {"then_branch": branch, "else_branch": branch}
+    condition = constant("condition", True, bool)
+
+    def calls(*nodes) -> onnx.ModelProto:
+        function = helper.make_function("ours", "Fn", ["x"], ["y"], list(nodes), [helper.make_opsetid("", 17)])
+        found = model([node("Fn", ["x"], ["y"], domain="ours")], domains=[OURS])
+        found.functions.append(function)
+        return found
+
+    def with_constant(**attribute) -> onnx.ModelProto:
+        return model([node("Constant", [], ["w"], **attribute), add])
+
+    def ours(**attribute) -> onnx.ModelProto:
+        return model([node("Foo", ["x"], ["y"], domain="ours", **attribute)], domains=[OURS])
+
+    found = {
+        "initializer": model([add], constants=[w]),
+        "initializer of a branch": model([node("If", ["condition"], ["y"], then_branch=filled, else_branch=filled)],
+                                         constants=[condition]),
+        "Constant": with_constant(value=w),
+        "Constant in a branch": model([node("If", ["condition"], ["y"], **both)], constants=[condition]),
+        "tensors": ours(many=[w, w]),
+        "graphs": ours(many=[branch]),
+        "sparse value": with_constant(sparse_value=sparse),
+        "sparse tensors": ours(many=[sparse, sparse]),
+        "sparse initializer": model([add]),
+        "sparse indices": model([add]),
+        "function": calls(constant_w, add),
+        "branch in a function": calls(node("Constant", [], ["c"], value=condition), node("If", ["c"], ["y"], **both)),
+        "training": relu(),
+        "newer than onnx": model([add], constants=[w], ir=99),
+        "first of two": model([add], constants=[w]),
+        "last of two": model([add], constants=[w]),
+    }  # fmt: skip
+    found["sparse initializer"].graph.sparse_initializer.append(sparse)
+    found["sparse indices"].graph.sparse_initializer.append(sparse_indices)
+    found["training"].training_info.add().initialization.initializer.append(w)
+    found["first of two"].graph.initializer[0].external_data.add(key="location", value="weights.bin")
+    found["last of two"].graph.initializer[0].external_data.insert(
+        0, onnx.StringStringEntryProto(key="location", value="weights.bin")
+    )
+    named = calls(constant_w, add)
+    next(iter(named.functions[0].node[0].attribute)).t.name = "No Op registered for Foo"
+    return {**found, "a name that excuses": named}
 
 
 def network(opset: int = 17) -> onnx.ModelProto:

@@ -1,10 +1,12 @@
 """Models from files and bytes, and every bad input by its message."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import small_models as small
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers.builder import build_plan
@@ -110,3 +112,33 @@ class TestExternalData:
         (path.parent / "weights.bin").unlink()
         with pytest.raises(FileNotFoundError, match=r"tensor 'w' in 'weights.bin', which is not in"):
             parse_onnx(path)
+
+    @pytest.mark.parametrize("place", small.external_everywhere(""))
+    def test_nothing_outside_the_folder_reaches_tensorrt(self, place, tmp_path, monkeypatch):
+        monkeypatch.setattr("helpers.onnx_parser.create_network", lambda name: pytest.fail("TensorRT would parse it"))
+        folder = tmp_path / "model"
+        folder.mkdir()
+        np.ones(4, np.float32).tofile(tmp_path / "secret.bin")
+        np.ones(4, np.float32).tofile(folder / "weights.bin")
+        (folder / "link.bin").symlink_to("../secret.bin")
+        for location in ("../secret.bin", "link.bin"):
+            (folder / "m.onnx").write_bytes(small.external_everywhere(location)[place].SerializeToString())
+            with pytest.raises(
+                OnnxParseError, match=r"m\.onnx: keeps tensor '.*' in '.*', which is outside the model's"
+            ):
+                parse_onnx(folder / "m.onnx")
+
+    @pytest.mark.parametrize("place", small.external_everywhere(""))
+    def test_a_model_in_memory_has_no_folder_to_read_from(self, place, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        np.ones(4, np.float32).tofile("weights.bin")
+        with pytest.raises(OnnxParseError, match="keeps tensor '.*' in 'weights.bin', but has no folder"):
+            parse_onnx(small.external_everywhere("weights.bin")[place].SerializeToString())
+
+
+def test_files_that_no_onnx_file_can_be(tmp_path):
+    path = tmp_path / "large.onnx"
+    path.write_bytes(LENET.read_bytes())
+    os.truncate(path, 1 << 31)
+    with pytest.raises(OnnxParseError, match="is larger than 2 GB, and no ONNX file can be"):
+        parse_onnx(path)
