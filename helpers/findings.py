@@ -3,7 +3,7 @@
 Standard library only.
 
 >>> report = Report("model.onnx")
->>> _judge_weights(report, {"fc.weight": {"nan": 3}})
+>>> _judge_weights(report, {"weights": {"nan": 3}, "suspicious": {"nan": ["fc.weight"]}, "more": {}})
 >>> report.problems[0].where
 'fc.weight'
 """
@@ -13,10 +13,14 @@ from __future__ import annotations
 import re
 
 from .advice import propose_profile
-from .report import Operator, Report, Tensor
+from .report import MOST, Operator, Report, Tensor
 
 # What onnx.checker refuses because it is older than the model, or does not know a plugin: TensorRT may know better.
-IGNORANCE = "No Op registered|is higher than the checker's|No opset import|Unrecognized attribute|not supported by this"
+# Only how its message begins is its own: what follows may be a name out of the model.
+IGNORANCE = r"No Op registered for |Your model ir_version \d+ is higher|No opset import |Unrecognized attribute: "
+LISTS = {"inputs": "inputs", "outputs": "outputs", "opsets": "opsets", "operators": "kinds of operators",
+         "external": "files of external data", "no_outputs": "nodes without an output",
+         "zero_divisions": "divisions by zero"}  # fmt: skip
 COPY = "export with external_data=False, or copy the file beside the model"
 
 
@@ -27,40 +31,46 @@ def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
     report.outputs = [Tensor(**tensor) for tensor in facts["outputs"]]
     report.profile = propose_profile({tensor.name: tensor.shape for tensor in report.inputs})
     report.weights = facts["weights"]
-    report.external = [{key: file[key] for key in ("name", "bytes", "found")} for file in facts["external"]]
-    report.operators = [Operator(*row) for row in facts["operators"]]
-    missing = _judge_external(report, facts["external"])
-    valid = _judge_checker(report, facts, missing)
+    report.external = [
+        {"name": file["name"], "bytes": file["bytes"], "found": file["wrong"] in ("", "short")}
+        for file in facts["external"]
+    ]
+    report.operators = [Operator(*row[:4]) for row in facts["operators"]]
+    valid = _judge_external(report, facts["external"])
+    valid = _judge_checker(report, facts) and valid
     _judge_graph(report, facts)
     _judge_types(report, facts, narrow_int64)
-    _judge_weights(report, facts["suspicious"])
-    return valid and not missing
+    _judge_weights(report, facts)
+    left_out = [f"{facts['more'][name]:,} {called}" for name, called in LISTS.items() if name in facts["more"]]
+    if left_out:
+        what = f"of each list, this report has the first {MOST:,}: {', '.join(left_out)} are left out"
+        report.add("note", what, "see that the export traced what you meant: few models have so many")
+    return valid
 
 
 def _judge_external(report: Report, files: list[dict]) -> bool:
-    bad = False
     for file in files:
-        tensor = f"tensor {file['tensor']!r}"
-        if not file["allowed"]:
-            what = f"external data of {tensor} lies outside the model's folder: {file['name']!r}"
-            report.add("error", what, f"{COPY}; paths with .. and absolute paths are refused", file["name"])
-        elif not file["found"]:
-            report.add("error", f"external data is missing: {tensor} is in {file['name']!r}", COPY, file["name"])
-        elif file["short"]:
-            what = f"external data is cut short: tensor {file['short']!r} is not within its {file['bytes']:,} bytes"
-            report.add("error", what, "copy the file again, or repeat the export", file["name"])
-        else:
-            continue
-        bad = True
-    return bad
+        tensor, name = f"tensor {file['tensor']!r}", file["name"]
+        if file["wrong"] == "outside":
+            what = f"external data of {tensor} lies outside the model's folder: {name!r}"
+            todo = f"{COPY}; paths with .., absolute paths and links that lead elsewhere are refused"
+            report.add("error", what, todo, name)
+        elif file["wrong"] == "missing":
+            report.add("error", f"external data is missing: {tensor} is in {name!r}", COPY, name)
+        elif file["wrong"] == "special":
+            report.add("error", f"external data of {tensor} is in {name!r}, which is no regular file", COPY, name)
+        elif file["wrong"] == "short":
+            what = f"external data is cut short: {tensor} is not within the {file['bytes']:,} bytes of {name!r}"
+            report.add("error", what, "copy the file again, or repeat the export", name)
+    return not any(file["wrong"] for file in files)
 
 
-def _judge_checker(report: Report, facts: dict, missing: bool) -> bool:
+def _judge_checker(report: Report, facts: dict) -> bool:
     complaint = facts["checker"]
-    if complaint and re.search(IGNORANCE, complaint):
+    if complaint and re.match(IGNORANCE, complaint):
         todo = "nothing if it is a plugin of yours, or newer than this onnx; else see its name, domain and opset"
         report.add("warning", f"onnx.checker does not know all of it: {complaint}", todo)
-    elif complaint and not missing:
+    elif complaint:
         todo = "repeat the export with a current PyTorch and opset, or mend the graph with onnx-graphsurgeon"
         report.add("error", complaint, todo)
         return False
@@ -108,18 +118,18 @@ def _judge_types(report: Report, facts: dict, narrow_int64: bool) -> None:
             "warning",
             "double precision (DOUBLE) silently becomes FLOAT in TensorRT",
             "export model.float(), and feed float32: then what you compare with is what runs",
-            some(facts["doubles"]),
+            some(facts["doubles"], facts["more"].get("doubles", 0)),
         )
     if narrow_int64 and facts["int64"]:
         report.add(
             "warning",
             "INT64 silently becomes INT32 in this TensorRT",
             "nothing for shapes and indices below 2**31; else use TensorRT 10 or later",
-            some(facts["int64"]),
+            some(facts["int64"], facts["more"].get("int64", 0)),
         )
 
 
-def _judge_weights(report: Report, suspicious: dict[str, dict[str, int]]) -> None:
+def _judge_weights(report: Report, facts: dict) -> None:
     advice = {
         "nan": ("NaN weights", "look for the step in training or in the conversion that made them; every output "
                 "that they reach is NaN"),
@@ -130,13 +140,13 @@ def _judge_weights(report: Report, suspicious: dict[str, dict[str, int]]) -> Non
                            "the outputs, as in chapter 05"),
     }  # fmt: skip
     for kind, (what, todo) in advice.items():
-        names = [name for name, counts in suspicious.items() if kind in counts]
-        if names:
-            count = sum(suspicious[name][kind] for name in names)
+        if names := facts["suspicious"].get(kind):
             severity = "note" if kind == "fp16_subnormal" else "warning"
-            report.add(severity, f"{count:,} {what}", todo, some(names))
+            where = some(names, facts["more"].get(kind, 0))
+            report.add(severity, f"{facts['weights'][kind]:,} {what}", todo, where)
 
 
-def some(names: list[str]) -> str:
-    """The first three names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def some(names: list[str], more: int = 0) -> str:
+    """The first three names, and how many more there are; ``more`` of them are not in the list."""
+    more += max(0, len(names) - 3)
+    return ", ".join(names[:3]) + (f" and {more:,} more" if more else "")

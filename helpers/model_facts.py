@@ -10,74 +10,115 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .model_weights import count_weights, external_file, inside
+from .model_digest import all_tensors, inside, locations
+from .model_weights import NAME, brief, count_weights, external_part
+from .report import MOST
 
 LARGE = 8192  # bytes; shape inference needs no tensor above that, and a trial no true values
+VALUES = 1 << 22  # in all vectors of a model, that shape inference may follow; each takes 60 bytes of memory
+MOST_AXES = 100  # of a shape that are told; TensorRT has 8
+MESSAGE = 2000  # characters
+NODES = 3  # of each operator that may be tried alone
+DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto's UINT8, INT8, UINT16, INT16, INT32, INT64, UINT32, UINT64
 
 
+class Contents(NamedTuple):
+    """A model with its large tensors emptied, all its TensorProtos, and what was seen of them before that."""
+
+    model: Any
+    tensors: list
+    external: list[dict]
+    weights: dict[str, int]
+    suspicious: dict[str, list[str]]
+    misfits: list[str]
+
+
 def facts(path: str) -> dict:
-    """All findings, as a dict for JSON. ``unusable`` says why this is no model at all, and is None if it is one."""
+    """All findings, as a dict for JSON. ``unusable`` says why this is no model at all, and is None if it is one.
+
+    No list is longer than ``MOST``: ``more`` says by its name how many are left out.
+    """
     from google.protobuf.message import DecodeError
 
     read_model.cache_clear()  # the file may be another one by now
     infer.cache_clear()
     try:
-        model, counts = read_model(path)
+        model, tensors, external, weights, suspicious, misfits = read_model(path)
     except (DecodeError, ValueError) as error:
         return {"unusable": f"is not an ONNX model, or is cut short ({_line(error)})"}
     graph = model.graph
     if not model.HasField("graph") or not model.ir_version:
         return {"unusable": "is not an ONNX model: there is no graph, or no IR version, in it"}
-    tensors = list(all_tensors(graph))
-    initializers = {tensor.name for tensor in graph.initializer}
+    refused = any(file["wrong"] for file in external)
     found = {
         "unusable": None,
         "ir_version": model.ir_version,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opsets": {domain_of(entry): entry.version for entry in model.opset_import},
-        "inputs": [_tensor(value) for value in graph.input if value.name not in initializers],
+        "inputs": inputs_of(graph),
         "outputs": [_tensor(value) for value in graph.output],
         "operators": _operators(model),
-        "nodes": [[node.name, domain_of(node), node.op_type] for node in graph.node],
-        "checker": _check(path),
+        "nodes": len(graph.node),
+        "checker": None if refused else _check(path),  # it opens the files of external data
         "inference": infer(path)[1],
-        "misfits": counts[2],
-        "weights": counts[0],
-        "suspicious": counts[1],
-        "external": _external(tensors, Path(path).parent),
+        "misfits": misfits,
+        "weights": weights,
+        "suspicious": suspicious,
+        "external": external,
         "doubles": _names_of_type(graph, tensors, 11),
         "int64": _names_of_type(graph, tensors, 7),
         "no_outputs": [name_of(node, i) for i, node in enumerate(graph.node) if not node.output],
         "zero_divisions": list(_zero_divisions(graph)),
     }
-    return _as_text(found)
+    lists = [*found.items(), *suspicious.items()]
+    more = {name: len(rows) - MOST for name, rows in lists if isinstance(rows, (list, dict)) and len(rows) > MOST}
+    return {**{name: shortened(value) for name, value in found.items()}, "more": more}
+
+
+def shortened(found, most: int = MOST, longest: int = MESSAGE):
+    """The same for JSON and for a reader: no long lists or texts, and no bytes."""
+    if isinstance(found, dict):
+        pairs = itertools.islice(found.items(), most)
+        return {shortened(key, longest=NAME): shortened(value, most, NAME) for key, value in pairs}
+    if isinstance(found, list):
+        cut = ["…"] if most == MOST_AXES < len(found) else []  # a shape has to say so itself
+        return [shortened(value, MOST_AXES, NAME) for value in found[:most]] + cut
+    return brief(text(found), longest) if isinstance(found, (str, bytes)) else found
+
+
+def text(found: str | bytes) -> str:
+    """A string for what protobuf gives as bytes: names that are not UTF-8."""
+    return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 
 @functools.lru_cache(maxsize=1)
-def read_model(path: str) -> tuple:
-    """The ModelProto, its large tensors emptied, and what ``count_weights`` said before.
+def read_model(path: str) -> Contents:
+    """Reads a model, and the files of external data in its folder.
 
-    So a model is in memory once while its weights are counted, and hardly at all when TensorRT reads it.
+    It is in memory once while its weights are counted, and hardly at all when TensorRT reads it.
     """
     import onnx
 
     model = onnx.load(path, load_external_data=False)
-    counts = count_weights(list(all_tensors(model.graph)), Path(path).parent)
-    for tensor in model.graph.initializer:
+    tensors, folder = list(all_tensors(model)), Path(path).parent
+    external = _external(tensors, folder)
+    counts = count_weights(tensors, folder, {file["name"] for file in external if not file["wrong"]})
+    for tensor in tensors:
         if tensor.ByteSize() > LARGE:
-            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+            for field in DATA:
                 tensor.ClearField(field)
-            if not tensor.external_data:
-                tensor.external_data.add(key="location", value="left-out")
             tensor.data_location = tensor.EXTERNAL
-    return model, counts
+    return Contents(model, tensors, external, *counts)
 
 
 @functools.lru_cache(maxsize=1)
@@ -85,20 +126,30 @@ def infer(path: str) -> tuple[dict, str | None]:
     """The onnx.TypeProto of every tensor that has one, by name, and what shape inference complains about, or None."""
     from onnx import shape_inference
 
-    model, (_, _, misfits) = read_model(path)
-    complaint = None
+    model, misfits = read_model(path).model, read_model(path).misfits
+    complaint, follow = None, False
     if misfits:  # shape inference takes memory as the shapes say, not as the data does
         return {}, misfits[0]
     try:
-        model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        follow = _values_in_vectors(shape_inference.infer_shapes(model).graph) <= VALUES
+        model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
     except Exception as error:  # onnx raises its own, and RuntimeError, ValueError and more
         complaint = _line(error)
         try:
-            model = shape_inference.infer_shapes(model, data_prop=True)
+            model = shape_inference.infer_shapes(model, data_prop=follow)
         except Exception:
-            model, _ = read_model(path)
+            model = read_model(path).model
     values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
     return {value.name: value.type for value in values}, complaint
+
+
+def _values_in_vectors(graph) -> int:
+    """How many values the graph's tensors of one axis have, which is where shapes are computed: shape inference with
+    data_prop makes an object of every one of them, also where it knows none."""
+    shapes = [value.type.tensor_type.shape.dim for value in (*graph.value_info, *graph.output, *graph.input)]
+    sizes = [shape[0].dim_value for shape in shapes if len(shape) == 1]
+    sizes += [tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 1]
+    return sum(size for size in sizes if size > 0)
 
 
 def all_graphs(graph) -> Iterator:
@@ -112,17 +163,6 @@ def all_graphs(graph) -> Iterator:
                 waiting.extend(attribute.graphs)
                 if attribute.HasField("g"):
                     waiting.append(attribute.g)
-
-
-def all_tensors(graph) -> Iterator:
-    """All TensorProtos: initializers, and constants inside nodes."""
-    for inner in all_graphs(graph):
-        yield from inner.initializer
-        for node in inner.node:
-            for attribute in node.attribute:
-                yield from attribute.tensors
-                if attribute.HasField("t"):
-                    yield attribute.t
 
 
 def domain_of(thing) -> str:
@@ -146,15 +186,6 @@ def constants(graph) -> dict:
     return found
 
 
-def _as_text(found):
-    """The same with strings for bytes: protobuf gives names that are not UTF-8 as bytes."""
-    if isinstance(found, dict):
-        return {_as_text(key): _as_text(value) for key, value in found.items()}
-    if isinstance(found, list):
-        return [_as_text(value) for value in found]
-    return found.decode(errors="replace") if isinstance(found, bytes) else found
-
-
 def _check(path: str) -> str | None:
     """What onnx.checker says: None if nothing. By path, so that it sees external data and takes more than 2 GB."""
     import onnx
@@ -171,56 +202,78 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split("==> Context:")[0].split()) or type(error).__name__
 
 
+def inputs_of(graph) -> list[dict]:
+    """What a caller has to give: name, type and shape of the inputs that no initializer fills."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    return [_tensor(value) for value in graph.input if value.name not in initializers]
+
+
 def _tensor(value) -> dict:
+    name, kind = text(value.name), value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return {"name": name, "type": kind or "unknown", "shape": None}
+    tensor = value.type.tensor_type
+    shape = [_dimension(dimension) for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
+    return {"name": name, "type": _type_names().get(tensor.elem_type, f"type {tensor.elem_type}"), "shape": shape}
+
+
+@functools.lru_cache(maxsize=1)
+def _type_names() -> dict[int, str]:
     from onnx import TensorProto
 
-    kind = value.type.WhichOneof("value")
-    if kind != "tensor_type":
-        return {"name": value.name, "type": kind or "unknown", "shape": None}
-    tensor = value.type.tensor_type
-    known = {number: name for name, number in TensorProto.DataType.items()}
-    shape = [_dimension(dimension) for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
-    return {"name": value.name, "type": known.get(tensor.elem_type, f"type {tensor.elem_type}"), "shape": shape}
+    return {number: name for name, number in TensorProto.DataType.items()}
 
 
 def _dimension(dimension) -> int | str:
     if dimension.HasField("dim_value") and dimension.dim_value >= 0:
         return dimension.dim_value
-    return dimension.dim_param or "?"
+    return text(dimension.dim_param) or "?"
 
 
 def _operators(model) -> list[list]:
-    """[domain, type, opset that defines it, count], the most frequent first; those of inner graphs included."""
+    """[domain, type, opset that defines it, count, its first nodes in the graph], the most frequent first; those of
+    inner graphs are counted too."""
     from onnx import defs
 
     opsets = {domain_of(entry): entry.version for entry in model.opset_import}
     counts = Counter((domain_of(node), node.op_type) for graph in all_graphs(model.graph) for node in graph.node)
+    first: dict[tuple, list[int]] = {}
+    for i, node in enumerate(model.graph.node):
+        nodes = first.setdefault((domain_of(node), node.op_type), [])
+        if len(nodes) < NODES:
+            nodes.append(i)
     rows = []
     for (domain, kind), count in counts.most_common():
         version = opsets.get(domain, 0)
         with contextlib.suppress(Exception):  # onnx does not know it: its domain's version has to do
             version = defs.get_schema(kind, min(version, defs.onnx_opset_version()), domain).since_version
-        rows.append([domain, kind, version, count])
+        rows.append([domain, kind, version, count, first.get((domain, kind), [])])
     return rows
 
 
 def _external(tensors: list, folder: Path) -> list[dict]:
+    """The files of external data. What is ``wrong`` with one is that it lies "outside" the folder, that it is
+    "missing", "special" (a folder or a device) or too "short" for its ``tensor``; "" if all is well."""
     files: dict[str, dict] = {}
     for tensor in tensors:
-        found = external_file(tensor)
-        if found is None or found[0] == "left-out":
-            continue
-        location, offset, length = found
-        allowed = inside(folder, location)
-        there = allowed and (folder / location).is_file()
-        size = (folder / location).stat().st_size if there else 0
-        entry = files.setdefault(
-            location,
-            {"name": location, "bytes": size, "found": there, "allowed": allowed, "tensor": tensor.name, "short": ""},
-        )
-        if there and not entry["short"] and (offset < 0 or offset + (length or 0) > size):
-            entry["short"] = tensor.name
+        for location in locations(tensor):
+            if location not in files:
+                wrong, size = _look_at(folder, location)
+                files[location] = {"name": location, "bytes": size, "wrong": wrong, "tensor": tensor.name}
+            file = files[location]
+            offset, length = external_part(tensor)
+            if not file["wrong"] and (offset < 0 or offset + (length or 0) > file["bytes"]):
+                file.update(wrong="short", tensor=tensor.name)
     return list(files.values())
+
+
+def _look_at(folder: Path, location: str) -> tuple[str, int]:
+    path = folder / location
+    if not inside(folder, location):
+        return "outside", 0
+    if os.path.isfile(path):
+        return "", os.path.getsize(path)
+    return "special" if os.path.exists(path) else "missing", 0
 
 
 def _names_of_type(graph, tensors: list, element_type: int) -> list[str]:

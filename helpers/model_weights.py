@@ -2,8 +2,8 @@
 
 Weights in files of external data are read piece by piece, so a model larger than the memory can be looked at.
 
->>> inside(Path("models"), "../somewhere/else.data")
-False
+>>> brief("x" * 400)[298:]
+'xx… (400 characters in all)'
 """
 
 from __future__ import annotations
@@ -11,81 +11,84 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from .model_digest import locations
+
 PIECE = 4 << 20  # values that are looked at at a time
+NAME = 300  # characters of a name that are shown
+MOST_AXES = 64  # of a tensor in NumPy; TensorRT has 8
 FP16_LARGEST = 65504.0
 FP16_SMALLEST_NORMAL = 2.0**-14
 
 
-def count_weights(tensors: list, folder: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], list[str]]:
-    """Counts over all TensorProtos; what is suspicious, by the tensor's name; and sentences on what does not fit.
+def count_weights(
+    tensors: Iterable, folder: Path, files: Container[str]
+) -> tuple[dict[str, int], dict[str, list[str]], list[str]]:
+    """Counts over all TensorProtos; the names of those that have something suspicious; sentences on what does not fit.
 
     The counts: tensors, values, bytes, nan, inf, fp16_overflow (finite, but above 65504), fp16_subnormal (not zero,
-    but below 2**-14, where FP16 loses precision). External data that is missing or too short counts as nothing.
+    but below 2**-14, where FP16 loses precision). The names are by the last four of these. Of external data, only
+    the ``files`` in the model's ``folder`` are read; other files count as nothing.
     """
-    total: Counter[str] = Counter(tensors=len(tensors), values=0, bytes=0, nan=0, inf=0)
-    total.update(fp16_overflow=0, fp16_subnormal=0)
-    suspicious = {}
+    total = dict.fromkeys(("tensors", "values", "bytes", "nan", "inf", "fp16_overflow", "fp16_subnormal"), 0)
+    suspicious: dict[str, list[str]] = {}
+    misfits: list[str] = []
     for tensor in tensors:
-        found: Counter[str] = Counter()
-        for piece in _pieces(tensor, folder):
-            total["values"] += piece.size
-            total["bytes"] += piece.nbytes
+        found: Counter[str] = Counter(tensors=1)
+        for piece in _pieces(tensor, folder, files):
+            found.update(values=piece.size, bytes=piece.nbytes)
             if piece.dtype.kind == "f" or piece.dtype.name == "bfloat16":
-                found += _suspicious(piece)
-        if found:
-            suspicious[tensor.name] = dict(found)
-            total += found
-    names = ("tensors", "values", "bytes", "nan", "inf", "fp16_overflow", "fp16_subnormal")
-    return {name: total[name] for name in names}, suspicious, [text for text in map(_misfit, tensors) if text]
+                found.update(_suspicious(piece))
+        for kind, count in found.items():
+            total[kind] += count
+            if kind not in ("tensors", "values", "bytes"):
+                suspicious.setdefault(kind, []).append(tensor.name)
+        misfits += filter(None, [_misfit(tensor)])
+    return total, suspicious, misfits
 
 
-def external_file(tensor) -> tuple[str, int, int | None] | None:
-    """The location, offset and length of a tensor's external data as its entries say; None for a tensor without.
+def external_part(tensor) -> tuple[int, int | None]:
+    """The offset and length of a tensor's external data as its entries say.
 
     Where an entry is no number, the offset is -1, and there is nothing to be read.
     """
-    if tensor.data_location != tensor.EXTERNAL:
-        return None
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    if isinstance(location, bytes):  # protobuf's way with names that are not UTF-8
-        location = location.decode(errors="replace")
     try:
         offset, length = _number(entries.get("offset")), _number(entries.get("length"))
     except ValueError:
-        return location, -1, None
-    return location, offset or 0, length
+        return -1, None
+    return offset or 0, length
 
 
-def inside(folder: Path, location: str) -> bool:
-    """Whether a location of external data stays in the model's folder, as ONNX demands, links followed."""
-    try:
-        return bool(location) and (folder / location).resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):
-        return False
+def brief(text: str, longest: int = NAME) -> str:
+    """The text, cut if it is very long: whoever made a file could give it names of megabytes."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters in all)"
 
 
 def _misfit(tensor) -> str | None:
     """Whether a tensor holds other values than its shape says, which neither onnx nor TensorRT survives for sure."""
-    if external_file(tensor) is not None:
-        return None
+    name = brief(repr(tensor.name))
+    if len(tensor.dims) > MOST_AXES:
+        return f"constant {name} has {len(tensor.dims):,} axes; no tensor has more than {MOST_AXES}"
     if min(tensor.dims, default=0) < 0:
-        return f"constant {tensor.name!r} has the impossible shape {tuple(tensor.dims)}"
-    dtype, size = _dtype(tensor), math.prod(tensor.dims)
+        return f"constant {name} has the impossible shape {tuple(tensor.dims)}"
+    if locations(tensor):
+        return None
+    dtype, size = numpy_type(tensor), math.prod(tensor.dims)
     held: float = len(tensor.float_data) or len(tensor.int64_data) or len(tensor.double_data)
     if tensor.raw_data and dtype is not None:
         held = len(tensor.raw_data) / dtype.itemsize
     elif dtype is None or tensor.int32_data or tensor.string_data or tensor.uint64_data or dtype.kind == "c":
         return None
-    return None if held == size else f"constant {tensor.name!r} holds {held:g} values; its shape says {size:g}"
+    says = f"{size:,}" if size < 1 << 64 else "more than 2**64"
+    return None if held == size else f"constant {name} holds {held:,.12g} values; its shape says {says}"
 
 
-def _dtype(tensor) -> np.dtype | None:
+def numpy_type(tensor) -> np.dtype | None:
     """NumPy's type of a tensor's elements; None for those that are packed several to a byte, or unknown."""
     from onnx import helper
 
@@ -103,16 +106,17 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _pieces(tensor, folder: Path) -> Iterator[np.ndarray]:
+def _pieces(tensor, folder: Path, files: Container[str]) -> Iterator[np.ndarray]:
     from onnx import numpy_helper
 
-    dtype, external = _dtype(tensor), external_file(tensor)
+    dtype, names = numpy_type(tensor), locations(tensor)
     if dtype is None or _misfit(tensor):
         return
-    if external is not None:
-        location, offset, length = external
-        if offset >= 0 and inside(folder, location) and (folder / location).is_file():
-            yield from _file_pieces(folder / location, dtype, offset, length)
+    if names:
+        offset, length = external_part(tensor)
+        size = math.prod(tensor.dims) * dtype.itemsize
+        if names[-1] in files:
+            yield from _file_pieces(folder / names[-1], dtype, offset, size if length is None else min(size, length))
     elif tensor.raw_data:
         values = np.frombuffer(tensor.raw_data, dtype)
         for start in range(0, values.size, PIECE):
@@ -124,18 +128,21 @@ def _pieces(tensor, folder: Path) -> Iterator[np.ndarray]:
             return
 
 
-def _file_pieces(path: Path, dtype: np.dtype, offset: int, length: int | None) -> Iterator[np.ndarray]:
+def _file_pieces(path: Path, dtype: np.dtype, offset: int, size: int) -> Iterator[np.ndarray]:
     # Read, not mapped: pages of a mapped file count as this process's resident memory.
-    with open(path, "rb") as file:
-        file.seek(offset)
-        left = (path.stat().st_size - offset if length is None else length) // dtype.itemsize
-        while left > 0:
-            piece = np.frombuffer(file.read(min(left, PIECE) * dtype.itemsize), np.uint8)
-            whole = piece.size // dtype.itemsize
-            if not whole:
-                return
-            yield piece[: whole * dtype.itemsize].view(dtype)
-            left -= whole
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            left = size // dtype.itemsize
+            while left > 0:
+                piece = np.frombuffer(file.read(min(left, PIECE) * dtype.itemsize), np.uint8)
+                whole = piece.size // dtype.itemsize
+                if not whole:
+                    return
+                yield piece[: whole * dtype.itemsize].view(dtype)
+                left -= whole
+    except OSError:  # an offset beyond what the file system knows, or a file that may not be read
+        return
 
 
 def _suspicious(values: np.ndarray) -> Counter[str]:

@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass, field
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2}
 
-MOST_PROBLEMS = 20  # that are printed
+MOST = 1000  # rows of each list that a check collects; it says how many there are besides
+MOST_ROWS, MOST_PROBLEMS = 100, 20  # that are printed of a table, and of the problems
+MOST_CHARACTERS = 500  # of a cell
 SEVERITIES = ("error", "warning", "note")  # the worst first
 
 # Verdicts on an operator, for the installed TensorRT.
@@ -30,7 +32,7 @@ NOT_TRIED = "not tried"
 GOOD = (BUILDS, PARSED)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Problem:
     """Something about the model. An "error" keeps it from being converted, a "warning" may, a "note" does not.
 
@@ -75,6 +77,8 @@ class Operator:
 class Report:
     """All that a check found. ``verdict``: "convertible", "not convertible" or "not a usable model".
 
+    The lists are cut where a model has thousands of something, and names where they are very long; both say so.
+
     profile   a proposal for an optimization profile: input name -> (min, opt, max) shapes, empty if nothing is
               dynamic; ``build_plan(network, profiles=[report.profile])`` takes it
     weights   counts: tensors, values, bytes, nan, inf, fp16_overflow, fp16_subnormal
@@ -102,6 +106,9 @@ class Report:
     plan_bytes: int | None = None
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._known = set(self.problems)
+
     @property
     def exit_code(self) -> int:
         """0 convertible, 1 not convertible, 2 not a usable model."""
@@ -114,7 +121,8 @@ class Report:
     def add(self, severity: str, what: str, todo: str, where: str = "") -> None:
         """Adds a problem, unless it is there already."""
         problem = Problem(severity, what, todo, where)
-        if problem not in self.problems:
+        if problem not in self._known:
+            self._known.add(problem)
             self.problems.append(problem)
 
     def to_dict(self) -> dict:
@@ -141,32 +149,38 @@ class Report:
 
         console = console or Console(highlight=False)
         style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
-        console.print(Text.assemble((self.verdict, style), f": {_plain(self.summary)}"), soft_wrap=True)
+        console.print(Text.assemble((_plain(self.verdict), style), f": {_plain(self.summary)}"), soft_wrap=True)
         for title, columns, rows in self._tables():
-            table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-            for row in rows:
+            table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+            for column in columns:
+                table.add_column(Text(_plain(column)))
+            for row in _shown(rows):
                 table.add_row(*(Text(_plain(cell)) for cell in row))
             console.print()
             console.print(table)
         for problem in self.problems[:MOST_PROBLEMS]:
             where = f"{problem.where}: " if problem.where else ""
             console.print()
-            console.print(Text.assemble((problem.severity, "bold"), _plain(f": {where}{problem.what}")), soft_wrap=True)
+            text = Text.assemble((_plain(problem.severity), "bold"), _plain(f": {where}{problem.what}"))
+            console.print(text, soft_wrap=True)
             if problem.todo:
                 console.print(Text(_plain(f"  → {problem.todo}")), soft_wrap=True)
         if len(self.problems) > MOST_PROBLEMS:
-            console.print(f"\n… and {len(self.problems) - MOST_PROBLEMS} more; as JSON they are all there")
+            console.print(f"\n… and {len(self.problems) - MOST_PROBLEMS:,} more; the JSON has them")
 
     def to_html(self) -> str:
         """The report as a fragment of HTML that fits any theme of JupyterLab."""
         parts = [f"<p><strong>{_escape(self.verdict)}</strong>: {_escape(self.summary)}</p>"]
         for title, columns, rows in self._tables():
             head = "".join(f'<th scope="col">{_escape(column)}</th>' for column in columns)
-            body = "".join("<tr>" + "".join(f"<td>{_escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+            body = "".join("<tr>" + "".join(f"<td>{_escape(c)}</td>" for c in row) + "</tr>" for row in _shown(rows))
             caption = f"<caption>{_escape(title)}</caption>"
             parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         if self.problems:
-            parts.append("<ul>" + "".join(map(_problem_html, self.problems)) + "</ul>")
+            items = [_problem_html(problem) for problem in self.problems[:MOST_ROWS]]
+            if len(self.problems) > MOST_ROWS:
+                items.append(f"<li>… and {len(self.problems) - MOST_ROWS:,} more; the JSON has them</li>")
+            parts.append("<ul>" + "".join(items) + "</ul>")
         return "\n".join(parts)
 
     _repr_html_ = to_html
@@ -206,6 +220,13 @@ class Report:
                 for op in self.operators
             ]
             yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows
+
+
+def _shown(rows: list[list[str]]) -> list[list[str]]:
+    """The rows that are worth printing, and one that says how many there are besides."""
+    shown = [[cell if len(cell) <= MOST_CHARACTERS else cell[:MOST_CHARACTERS] + "…" for cell in row] for row in rows]
+    more = [f"… and {len(rows) - MOST_ROWS:,} more; the JSON has them"]
+    return shown if len(rows) <= MOST_ROWS else [*shown[:MOST_ROWS], more + [""] * (len(rows[0]) - 1)]
 
 
 def _plain(text: str) -> str:

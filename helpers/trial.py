@@ -9,14 +9,21 @@ Both can end the process: let a ``helpers.worker.Worker`` call these functions.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from .advice import propose_profile
 from .builder import BuildError, BuildOptions, create_config, create_network
 from .logger import errors, get_logger
-from .onnx_parser import parse_onnx
+from .model_digest import all_tensors
+from .model_facts import MESSAGE, NODES, constants, infer, inputs_of, read_model
+from .model_weights import brief, numpy_type
+from .onnx_parser import NodeError, parse_onnx
+from .report import MOST
 from .trt import FLAVOUR, VERSION, has, trt
 
 NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
@@ -36,18 +43,45 @@ def warm_up() -> dict:
 
 
 def parse(model: str | bytes) -> dict:
-    """Parses a model, given as a path or as bytes: ``layers``, ``errors`` as [node, operator, text], ``message``.
+    """Parses a model, given as a path or as bytes: ``layers``, ``errors``, ``message``, ``shape_inputs`` and ``more``.
 
-    ``message`` is None if it was parsed. ``shape_inputs`` are inputs whose values TensorRT uses as shapes.
+    ``message`` is None if it was parsed. ``errors`` has a dict for each operator and text that the parser blames.
+    ``shape_inputs`` are inputs whose values TensorRT uses as shapes. ``more`` is how many of the two are left out.
     """
     try:
         network = parse_onnx(model)
     except (ValueError, OSError) as error:  # OnnxParseError among them
-        node_errors = [[e.node, e.operator, _without_noise(e.description)] for e in getattr(error, "errors", [])]
-        return {"layers": 0, "errors": node_errors, "message": _without_noise(str(error)), "shape_inputs": []}
+        rows = _alike(getattr(error, "errors", []), model)
+        message = brief(_without_noise(str(error)), MESSAGE)
+        more = max(0, len(rows) - MOST)
+        return {"layers": 0, "errors": rows[:MOST], "message": message, "shape_inputs": [], "more": more}
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    shape_inputs = [tensor.name for tensor in inputs if tensor.is_shape_tensor]
-    return {"layers": network.num_layers, "errors": [], "message": None, "shape_inputs": shape_inputs}
+    shaping = [brief(tensor.name) for tensor in inputs if tensor.is_shape_tensor]
+    more = max(0, len(shaping) - MOST)
+    return {"layers": network.num_layers, "errors": [], "message": None, "shape_inputs": shaping[:MOST], "more": more}
+
+
+def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
+    """The parser's errors, those of one operator and text as one: ``operator`` as the parser says it, ``kind`` as the
+    graph does, ``text``, how many named nodes (``count``), the first of their names, and where the first are.
+    """
+    graph = read_model(model).model.graph.node if errors and isinstance(model, str) else []
+    named = {node.name: i for i, node in reversed(list(enumerate(graph))) if node.name}
+    alike: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for node, operator, text in errors:
+        number = re.fullmatch("number ([0-9]+)", node)  # 8.6 knows neither name nor operator
+        place = int(number[1]) if number and not operator else named.get(node, len(graph))
+        known = place < len(graph)
+        kind = brief(operator or (graph[place].op_type if known else ""))
+        key = brief(operator), kind, brief(_without_noise(text), MESSAGE)
+        new = {"operator": key[0], "kind": key[1], "text": key[2], "names": [], "count": 0, "places": []}
+        row = alike.setdefault(key, new)
+        row["count"] += bool(node)
+        if len(row["places"]) < NODES and known:
+            row["places"].append(place)
+        if len(row["names"]) < NODES and node:
+            row["names"].append(brief(repr(node)))
+    return list(alike.values())
 
 
 def build(model: str | bytes, profile: Mapping | None = None) -> dict:
@@ -64,6 +98,12 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
     return result
 
 
+def build_as_proposed(path: str) -> dict:
+    """:func:`build` with the profile that ``helpers.advice`` proposes for the model's inputs."""
+    model = read_model(path).model
+    return build(path, propose_profile({value["name"]: value["shape"] for value in inputs_of(model.graph)}))
+
+
 def _build(model: str | bytes, options: BuildOptions) -> dict:
     try:
         network = parse_onnx(model)
@@ -71,9 +111,10 @@ def _build(model: str | bytes, options: BuildOptions) -> dict:
         with get_logger().capture() as messages:
             plan = network.builder.build_serialized_network(network, config)
     except (BuildError, ValueError, OSError) as error:
-        return {"plan_bytes": None, "message": _without_noise(str(error))}
+        return {"plan_bytes": None, "message": brief(_without_noise(str(error)), MESSAGE)}
     if plan is None:
-        return {"plan_bytes": None, "message": _without_noise("\n".join(errors(messages)) or "no reason was logged")}
+        reason = _without_noise("\n".join(errors(messages)) or "no reason was logged")
+        return {"plan_bytes": None, "message": brief(reason, MESSAGE)}
     return {"plan_bytes": plan.nbytes, "message": None}
 
 
@@ -97,9 +138,7 @@ def cut_node(path: str, index: int, constant: bool = False):
     """A model of one node of the model's graph, for :func:`try_node`; None where there is no such trial to make."""
     from onnx import helper
 
-    from .model_facts import constants, infer, read_model
-
-    model, _ = read_model(path)
+    model = read_model(path).model
     types, _ = infer(path)
     node, known = model.graph.node[index], constants(model.graph)
     inputs: list = []
@@ -109,7 +148,7 @@ def cut_node(path: str, index: int, constant: bool = False):
         if not name or name in {value.name for value in [*inputs, *initializers]}:
             continue
         if name in known:
-            tensor = _filled(known[name])
+            tensor = known[name]
         elif name not in types or types[name].WhichOneof("value") != "tensor_type":
             return None
         elif constant and position:
@@ -119,8 +158,8 @@ def cut_node(path: str, index: int, constant: bool = False):
             continue
         if tensor is None:
             return None
-        tensor.name = name
-        initializers.append(tensor)
+        initializers.append(type(tensor).FromString(tensor.SerializeToString()))
+        initializers[-1].name = name
     if constant and not changed:
         return None
     outputs = [
@@ -131,25 +170,21 @@ def cut_node(path: str, index: int, constant: bool = False):
     graph = helper.make_graph([node], "trial", inputs, outputs, initializers)
     single = helper.make_model(graph, functions=model.functions, opset_imports=model.opset_import)
     single.ir_version = model.ir_version
-    return single
+    return single if all(_filled(tensor) for tensor in all_tensors(single)) else None
 
 
-def _filled(tensor):
-    """A copy of the tensor; all ones if it is a large one, which ``read_model`` has emptied."""
-    from onnx import TensorProto, helper
-
-    copy = TensorProto()
+def _filled(tensor) -> bool:
+    """Fills a tensor with ones if it has no values of its own: external data would be looked for in the current folder,
+    and ``read_model`` has emptied the large ones. False if that cannot be done."""
     if tensor.data_location != tensor.EXTERNAL:
-        copy.CopyFrom(tensor)
-        return copy
-    size = int(np.prod(tensor.dims, dtype=object))
-    if size > ONES:
-        return None
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    copy.data_type = tensor.data_type
-    copy.dims.extend(tensor.dims)
-    copy.raw_data = np.ones(size, dtype).tobytes()
-    return copy
+        return True
+    dtype, size = numpy_type(tensor), math.prod(tensor.dims)
+    if dtype is None or not 0 <= size <= ONES:
+        return False
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+    tensor.raw_data = np.ones(size, dtype).tobytes()
+    return True
 
 
 def _ones(name: str, tensor_type):

@@ -38,6 +38,8 @@ def test_elsewhere_in_a_report(tmp_path, monkeypatch):
     (tmp_path / "atlas.json").write_text(json.dumps(content))
     monkeypatch.setattr(atlas, "read_atlas", lambda: json.loads((tmp_path / "atlas.json").read_text()))
     report = Report("m", tensorrt="here", operators=[Operator("", "Relu", 14, 1), Operator("ours", "Relu", 1, 1)])
-    operator_trials.judge_operators(report, {"nodes": []}, "m", None, "parsed", None, [])
+    operator_trials.recall_operators(report)
+    rows = {"operators": [["", "Relu", 14, 1, [0]], ["ours", "Relu", 1, 1, [1]]]}
+    operator_trials.judge_operators(report, rows, "m", None, "parsed", None, [])
     assert [operator.elsewhere for operator in report.operators] == [{"there": "builds"}, {}]
     assert [(p.where, p.severity) for p in report.problems] == [("Relu", "warning")]
