@@ -1,4 +1,4 @@
-"""Damaged ONNX models, made from good ones by a seed: the food of tests/test_check_fuzz.py and its fellow."""
+"""Damaged and hostile ONNX models, made from good ones by a seed: the food of tests/fuzz_check.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import functools
 import random
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.backend.test.data as onnx_data
 import small_models as small
+
+from helpers.model_digest import all_tensors
 
 DATA = Path(next(iter(onnx_data.__path__)))
 LENET = Path(__file__).parents[1] / "data" / "lenet.onnx"
 INTEGERS = [0, 1, -1, 2, -2, 3, 7, 64, 1 << 16, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63)]
 FLOATS = [0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan")]
+# What a name may be that somebody else has chosen, and where external data may be said to lie: fuzz_check.py makes some
+# of these places, and watches that no secret is read through them.
+NAMES = ["", "x", "\x1b]0;title\x07", "<img src=x onerror=alert(1)>", "a\nb", "a\0b", "é" * 200, "%s%n", "[red]x[/red]",
+         "../../x", "No Op registered for Relu", "x" * 70_000, "\U0010ffff"]  # fmt: skip
+LOCATIONS = ["weights.bin", "link.bin", "zero", "pipe", "up/secret.bin", "../secret.bin", "/etc/passwd", "", ".",
+             "..", "weights.bin/", "./weights.bin", "weights.bin\0x", "a" * 5000, "left-out", "/dev/zero",
+             "model.onnx"]  # fmt: skip
 NODE_MODELS = 150  # of the 1,765 single-node tests of onnx
 
 
@@ -35,7 +45,7 @@ def bases() -> list[bytes]:
     return [*(model.SerializeToString() for model in small_ones), *files]
 
 
-def damaged(seed: int) -> tuple[str, bytes]:
+def damaged(seed: int | str) -> tuple[str, bytes]:
     """A model and how it was damaged: one in eight by its bytes, the others by their graphs, one to four times over."""
     rng = random.Random(seed)
     everything = bases()
@@ -50,7 +60,10 @@ def damaged(seed: int) -> tuple[str, bytes]:
         except Exception:  # nothing there to be damaged like that, or damaged already
             continue
         done.append(damage.__name__)
-    return "+".join(done), model.SerializeToString()
+    try:
+        return "+".join(done), model.SerializeToString()
+    except UnicodeEncodeError:  # protobuf wants no half characters
+        return "nothing", base
 
 
 def damage_bytes(content: bytes, rng: random.Random) -> bytes:
@@ -202,12 +215,105 @@ def input_to_constant(model, rng):
 
 
 def to_external(model, rng):
-    tensor = rng.choice(model.graph.initializer)
+    tensor = rng.choice(list(all_tensors(model)))
     tensor.ClearField("raw_data")
     tensor.data_location = tensor.EXTERNAL
-    location = rng.choice(["w.bin", "../../../etc/passwd", "/dev/zero", "", "model.onnx", "."])
-    tensor.external_data.add(key="location", value=location)
-    tensor.external_data.add(key="length", value=rng.choice(["-1", "x", "99999999999999999999", "16"]))
+    for _ in range(rng.choice([1, 1, 2])):
+        key = rng.choice(["location", "location", "location", "Location"])
+        tensor.external_data.add(key=key, value=rng.choice(LOCATIONS))
+    for key in ("offset", "length"):
+        if rng.random() < 0.5:
+            numbers = ["0", "-1", "16", "x", "", "0x10", "1e3", "9" * 18, "9" * 30]
+            tensor.external_data.add(key=key, value=rng.choice(numbers))
+
+
+def to_function(model, rng):
+    """Moves a node into a function of the model, which at times calls itself."""
+    node = rng.choice(model.graph.node)
+    inputs, outputs = [f"in{i}" for i in range(len(node.input))], [f"out{i}" for i in range(len(node.output))]
+    function = onnx.helper.make_function("ours", "Fn", inputs, outputs, [node], list(model.opset_import))
+    function.node[0].input[:], function.node[0].output[:] = inputs, outputs
+    node.op_type, node.domain = "Fn", "ours"
+    del node.attribute[:]
+    if rng.random() < 0.2:
+        function.node[0].op_type, function.node[0].domain = "Fn", "ours"
+    model.functions.append(function)
+    model.opset_import.append(small.OURS)
+
+
+def add_sparse_constant(model, rng):
+    values, where = small.constant("v", [1.0, 2.0], np.float32), small.constant("w", [0, rng.choice([1, *INTEGERS])])
+    sparse = onnx.helper.make_sparse_tensor(values, where, [rng.choice([4, *INTEGERS])])
+    if rng.random() < 0.5:
+        model.graph.sparse_initializer.append(sparse)
+    else:
+        node = small.node("Constant", [], [rng.choice(_names(model))], sparse_value=sparse)
+        model.graph.node.insert(0, node)
+
+
+def add_training(model, rng):
+    model.training_info.add().initialization.CopyFrom(model.graph)
+
+
+def nest(model, rng):
+    """Puts the last node into branches of branches."""
+    node = model.graph.node[-1]
+    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output]
+    names = list(node.output)
+    for depth in range(rng.choice([2, 5, 20, 60])):
+        branch = onnx.helper.make_graph([node], f"branch{depth}", [], outputs)
+        node = small.node("If", ["deep"], names, then_branch=branch, **({"else_branch": branch} if depth < 3 else {}))
+    model.graph.initializer.append(small.constant("deep", True, bool))
+    model.graph.node[-1].CopyFrom(node)
+
+
+def lengthen_dimensions(model, rng):
+    tensor = rng.choice(list(all_tensors(model)))
+    tensor.dims.extend([rng.choice([1, 2, 1 << 62, *INTEGERS])] * rng.choice([1, 3, 20, 100]))
+
+
+def change_name(model, rng):
+    new, node = rng.choice(NAMES), rng.choice(model.graph.node)
+    kind = rng.choice(["node", "operator", "domain", "producer", "input", "tensor", "axis", "opset"])
+    if kind == "node":
+        node.name = new
+    elif kind == "operator":
+        node.op_type = new
+    elif kind == "domain":
+        node.domain = new
+    elif kind == "producer":
+        model.producer_name = model.doc_string = new
+    elif kind == "input":
+        rng.choice(model.graph.input).name = new
+    elif kind == "tensor":
+        rng.choice(list(all_tensors(model))).name = new
+    elif kind == "axis":
+        rng.choice(rng.choice(model.graph.input).type.tensor_type.shape.dim).dim_param = new
+    else:
+        model.opset_import.add(domain=new, version=rng.choice(INTEGERS))
+
+
+def repeat_much(model, rng):
+    """Thousands of outputs, of nodes without outputs, or of kinds of operators."""
+    kind, count = rng.choice(["outputs", "nodes", "operators"]), rng.choice([30, 1500])
+    if kind == "outputs":
+        model.graph.output.extend([rng.choice(model.graph.output)] * count)
+    elif kind == "nodes":
+        model.graph.node.extend([small.node("Foo", _names(model)[:1], [], domain="ours")] * count)
+    else:
+        nodes = [small.node(f"Foo{i}", _names(model)[:1], [f"foo{i}"], domain="ours") for i in range(count)]
+        model.graph.node.extend(nodes)
+
+
+def change_kind_of_input(model, rng):
+    value = rng.choice([*model.graph.input, *model.graph.output])
+    old = onnx.TypeProto.FromString(value.type.SerializeToString())
+    value.type.Clear()
+    kind = rng.choice(["sequence_type", "optional_type", "sparse_tensor_type", "none"])
+    if kind == "sparse_tensor_type":
+        value.type.sparse_tensor_type.elem_type = rng.randrange(0, 20)
+    elif kind != "none":
+        getattr(value.type, kind).elem_type.CopyFrom(old)
 
 
 def change_input_shape(model, rng):
@@ -278,7 +384,9 @@ DAMAGES = [
     change_constant, change_constant, change_attribute, change_input_shape, change_input_shape,
     input_to_constant, input_to_constant, to_external, change_input_shape, change_input_shape, change_input_rank,
     change_input_type, forget_input_shape, remove_graph_output, add_graph_output, rename_graph_output, change_opset,
-    change_ir_version, rename_node, into_branch,
+    change_ir_version, rename_node, into_branch, to_external, to_external, to_function, to_function, to_function,
+    add_sparse_constant, add_training, nest, lengthen_dimensions, change_name, change_name, repeat_much,
+    change_kind_of_input,
 ]  # fmt: skip
 
 
