@@ -13,7 +13,7 @@ import os
 
 from . import trust
 from .logger import Message, errors, get_logger
-from .plan import PlanUntrusted, load_plan
+from .plan import PlanUntrusted, load_plan, plan_bytes
 from .trt import require, trt
 
 
@@ -41,17 +41,17 @@ def runtime() -> trt.Runtime:
 def load_engine(plan: str | os.PathLike | bytes, *, trusted: bool = False) -> trt.ICudaEngine:
     """Deserializes a plan, given as a file or as bytes, into an engine.
 
-    A file is checked with :func:`helpers.plan.load_plan`. Bytes must be a plan that was built here, since a plan is
-    executable code; ``trusted=True`` says that you know where it comes from.
-    Raises PlanError for a file that does not fit, PlanUntrusted, MissingCapability, or EngineError with the log.
+    A file is checked with :func:`helpers.plan.load_plan`. Bytes (or any other buffer) must begin with a plan's header,
+    and be a plan that was built here, since a plan is executable code; ``trusted=True`` says that you know where it
+    comes from.
+    Raises PlanError for what is no plan or a file that does not fit, PlanUntrusted, TypeError for anything else, above
+    all the None of a failed build, MissingCapability, or EngineError with the log.
     """
     engines = runtime()
     if isinstance(plan, (str, os.PathLike)):
         label, plan = str(plan), load_plan(plan, trusted=trusted)
-    elif plan is None:
-        raise TypeError("plan is None: the build that should have made it failed; see its errors")
     else:
-        label, plan = "the plan", bytes(plan)
+        label, plan = "the plan", plan_bytes(plan)
         if not (trusted or trust.is_trusted(plan)):
             raise PlanUntrusted(
                 "this plan was not built here, and a plan is executable code: say trusted=True if you know its source"
