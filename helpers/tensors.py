@@ -10,6 +10,8 @@ ValueError: input 'image' has shape (9, 28, 28), outside the optimization profil
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +83,11 @@ class DeviceArray:
     readonly: bool = False
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The addresses that it takes: from, and up to."""
+        return self.pointer, self.pointer + math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
             "data": (self.pointer, self.readonly),
@@ -102,7 +109,8 @@ def gpu_interface(array: Any) -> dict[str, Any] | None:
 def device_array(array: Any) -> DeviceArray | None:
     """The array in GPU memory behind ``__cuda_array_interface__`` or DLPack, without a copy; None for anything else.
 
-    Raises ValueError if it is strided, since an engine reads memory from one end to the other.
+    Raises ValueError if it is strided, since an engine reads memory from one end to the other, or has no address, and
+    TypeError if it has a mask, or something else than integers as its shape.
     """
     interface = gpu_interface(array)
     if interface is not None:
@@ -111,7 +119,9 @@ def device_array(array: Any) -> DeviceArray | None:
         view = dlpack.array_interface(array)
     else:
         return None
-    shape, dtype, strides = tuple(view["shape"]), np.dtype(view["typestr"]), view.get("strides")
+    if view.get("mask") is not None:
+        raise TypeError("it has a mask, which would be lost")
+    shape, dtype, strides = tuple(map(operator.index, view["shape"])), np.dtype(view["typestr"]), view.get("strides")
     if strides is not None and 0 not in shape:
         packed = dtype.itemsize
         for size, stride in zip(reversed(shape), reversed(strides), strict=True):
@@ -119,7 +129,9 @@ def device_array(array: Any) -> DeviceArray | None:
                 raise ValueError("not contiguous in GPU memory: make a contiguous copy of it first")
             packed *= size
     pointer, readonly = view["data"]
-    return DeviceArray(pointer, shape, dtype, view["owner"], readonly)
+    if not pointer and 0 not in shape:
+        raise ValueError("its address is 0: was it freed?")
+    return DeviceArray(pointer or 0, shape, dtype, view["owner"], readonly)
 
 
 def check_names(specs: Mapping[str, TensorSpec], given: Mapping[str, Any]) -> None:

@@ -149,6 +149,38 @@ def test_strided_gpu_memory_is_refused_and_explicit_packed_strides_are_fine():
     assert device_array(FakeGpuArray((1, 10), strides=(999, 4))).shape == (1, 10)
 
 
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"mask": np.zeros(3)}, TypeError, "'image': it has a mask, which would be lost"),
+        ({"shape": (4.0, 1, 28, 28)}, TypeError, "'image': .*float"),
+        ({"shape": "4111"}, TypeError, "'image': .*str"),
+        ({"shape": (-4, 1, 28, 28)}, ValueError, "outside"),
+        ({"data": (0, False)}, ValueError, "'image': its address is 0: was it freed"),
+        ({"data": (None, False)}, ValueError, "'image': its address is 0"),
+        ({"data": None}, TypeError, "'image': "),
+        ({"typestr": "zz"}, TypeError, "'image': "),
+    ],
+)
+def test_gpu_arrays_that_say_nonsense_of_themselves_are_refused(change, error, message):
+    array = FakeGpuArray((4, 1, 28, 28))
+    array.__cuda_array_interface__ |= change
+    with pytest.raises(error, match=message):
+        check_input(IMAGE, array)
+
+
+def test_an_empty_gpu_array_needs_no_address():
+    array = FakeGpuArray((0, 10))
+    array.__cuda_array_interface__ |= {"data": (None, False)}
+    assert device_array(array).span == (0, 0)
+
+
+def test_the_addresses_of_an_array():
+    assert DeviceArray(4096, (2, 5), FLOAT).span == (4096, 4096 + 40)
+    assert DeviceArray(4096, (0, 5), FLOAT).span == (4096, 4096)
+    assert DeviceArray(4096, (), np.float64).span == (4096, 4104)
+
+
 def test_a_bare_address_becomes_an_array():
     again = device_array(DeviceArray(1 << 20, (2, 5), FLOAT))
     assert (again.pointer, again.shape, again.dtype) == (1 << 20, (2, 5), FLOAT)
