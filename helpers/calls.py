@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from .tensors import gpu_interface
 if TYPE_CHECKING:
     from .runner import Runner
 
+# An array's address, several times faster than array.ctypes.data, for arrays that are contiguous and writeable.
+_addressof, _memory = ctypes.addressof, (ctypes.c_char * 0).from_buffer
+
 
 @dataclass
 class Call:
@@ -31,11 +35,17 @@ class Call:
     staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
     fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's GPU memory
     borrowed: dict[str, Any] = field(default_factory=dict)  # what the caller's arrays in GPU memory say of themselves
+    direct: list[tuple[str, int, int]] = field(default_factory=list)  # its outputs: from which address up to which
     seen: int = 0
     graph: Graph | None = None
 
     def __post_init__(self) -> None:
         self._expected = [(name, array.shape, array.dtype, array) for name, array in self.staged.items()]
+        self.written = self.direct.copy()  # where the run puts its outputs
+        for name, array in self.fetched.items():
+            if array is not None:
+                begin = _addressof(_memory(array))
+                self.written.append((name, begin, begin + array.nbytes))
 
     def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
         """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous; or in GPU
@@ -49,10 +59,10 @@ class Call:
             if not array.flags.c_contiguous:
                 return False
         for name, array in out.items() if out else ():
-            staging = self.fetched.get(name)
-            if staging is None:
-                if name not in self.borrowed:
-                    return False
+            if name not in self.fetched:
+                return False
+            staging = self.fetched[name]
+            if staging is None:  # in GPU memory: compared below
                 continue
             if type(array) is not np.ndarray or not array.flags.carray:
                 return False
@@ -61,7 +71,23 @@ class Call:
         for name, described in self.borrowed.items():
             if not _is_as(described, given.get(name) if name in self.shapes else (out or {}).get(name)):
                 return False
-        return True
+        return not out or len(self.fetched) < 2 or self.lost(out) is None
+
+    def lost(self, out: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Two outputs of which one would overwrite the other, where the run puts them or in ``out``; None if none.
+
+        Nothing else can get lost: NumPy inputs are copied before a run, and NumPy outputs after it.
+        """
+        taken = self.written.copy()
+        for name, array in out.items():
+            if self.fetched[name] is not None:
+                begin = _addressof(_memory(array))
+                end = begin + array.nbytes
+                for other, low, high in taken:
+                    if low < end and begin < high and other != name and begin < end and low < high:
+                        return name, other
+                taken.append((name, begin, end))
+        return None
 
     def stage(self, given: Mapping[str, Any]) -> None:
         """Copies the inputs into page-locked memory."""
@@ -101,7 +127,10 @@ class Pending:
         self._error: BaseException | None = None
 
     def result(self) -> dict[str, Any]:
-        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU."""
+        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU.
+
+        Until then arrays in GPU memory and those in ``out`` must stay as they are, and the latter writeable.
+        """
         if self._result is None and self._error is None:
             if threading.get_ident() != self._runner._thread:
                 raise RuntimeError("this run belongs to the thread that submitted it: ask for its result there")
@@ -119,8 +148,7 @@ class Pending:
             with runner._cuda:
                 runner._cuda.synchronize(runner.stream)
             self._result = self._call.results(self._out)
-        except RuntimeError as error:
+        except Exception as error:  # an array in `out` may be read-only by now; result() tells, not the next call
             self._error = error
-        finally:
-            runner._pending = None
-            self._inputs = None
+        runner._pending = None  # not after Ctrl-C: the run goes on, and whoever comes next waits for it
+        self._inputs = None

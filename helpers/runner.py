@@ -44,12 +44,16 @@ class Runner:
     as the backend: its current stream); what another stream still fills, wait for first. Inputs must have the engine's
     dtype, and be contiguous.
 
+    Where outputs would overwrite each other they are refused: arrays in ``out`` that overlap each other or what
+    ``views=True`` has returned for another output. So is an output in GPU memory that overlaps an input there. A NumPy
+    array may be input and ``out`` at once, and a view an input: inputs are copied before a run, ``out`` after it.
+
     A call that comes again, with the same shapes and the same GPU addresses, is captured as a CUDA graph and launched
     from then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
     cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time.
 
-    Raises KeyError (wrong name), TypeError (wrong dtype), ValueError (rank, shape, range, layout) before anything
-    reaches the GPU, RuntimeError for a closed Runner or another thread's, and EngineError if TensorRT fails.
+    Raises KeyError (wrong name), TypeError (wrong dtype), ValueError (rank, shape, range, layout, overlap) before
+    anything reaches the GPU, RuntimeError for a closed Runner or another thread's, and EngineError if TensorRT fails.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Runner:
         graphs: int = 8,
     ):
         self._cuda = backend if isinstance(backend, Cuda) else cuda(backend)
-        self._thread = threading.get_ident()
+        self._thread, self._owner = threading.get_ident(), threading.current_thread()
         self._profile = profile
         self._graphs = graphs if self._cuda.capturable and has("cuda_bindings") else 0
         self._calls: OrderedDict[tuple, Call] = OrderedDict()
@@ -212,14 +216,33 @@ class Runner:
             *((name, tuple(arrays[name].shape)) for name in given),
             *((name, array.pointer) for name, array in borrowed.items()),
         )
-        if key not in self._calls:
-            self._calls[key] = self._new_call(borrowed)
-            while len(self._calls) > max(self._graphs, 1):
-                self._calls.popitem(last=False)
+        call = self._calls.get(key) or self._new_call(borrowed)
+        self._check_apart(call, borrowed, out)
+        call.borrowed = {name: gpu_interface(given.get(name, out.get(name))) for name in borrowed}
+        self._calls[key] = self._last = call
         self._calls.move_to_end(key)
-        self._last = self._calls[key]
-        self._last.borrowed = {name: gpu_interface(given.get(name, out.get(name))) for name in borrowed}
-        return self._last
+        while len(self._calls) > max(self._graphs, 1):
+            self._calls.popitem(last=False)
+        return call
+
+    def _check_apart(self, call: Call, borrowed: Mapping[str, DeviceArray], out: Mapping[str, Any]) -> None:
+        """Raises ValueError where one result would overwrite another, or an input that the engine still reads."""
+        lost = call.lost(out)
+        there = [(name, *array.span) for name, array in borrowed.items()]
+        for name, begin, end in there:
+            for other, low, high in (*there, *call.written) if name in self._outputs else ():
+                if other != name and max(begin, low) < min(end, high):
+                    lost = name, other
+        if lost and lost[1] in self._inputs:
+            raise ValueError(
+                f"out[{lost[0]!r}] overlaps input {lost[1]!r} in GPU memory, and the engine may write there before it "
+                "has read everything: give another array"
+            )
+        if lost:
+            raise ValueError(
+                f"outputs {lost[0]!r} and {lost[1]!r} would overwrite each other: give arrays in `out` that overlap "
+                "neither each other nor what views=True has returned"
+            )
 
     def _new_call(self, borrowed: Mapping[str, DeviceArray]) -> Call:
         """The call for the shapes that the context now has, with some tensors in GPU memory of the caller."""
@@ -234,6 +257,7 @@ class Runner:
             addresses={n: (n in borrowed and borrowed[n].pointer) or own.pointer for n, own in self._device.items()},
             staged={name: views[name] for name in self._inputs if name in views},
             fetched={name: views.get(name) for name in self._outputs},
+            direct=[(name, *borrowed[name].span) for name in self._outputs if name in borrowed],
         )
 
     def _enqueue(self, call: Call) -> None:
@@ -283,9 +307,15 @@ class Runner:
             self._shapes[name] = shape
 
     def close(self) -> None:
-        """Frees the GPU memory, the page-locked memory, the stream and the context; a second call does nothing."""
+        """Frees the GPU memory, the page-locked memory, the stream and the context; a second call does nothing.
+
+        Raises RuntimeError in another thread than the one that made it, since a run may be under way there, unless that
+        thread has ended. A Runner that nobody closes is freed with the last reference to it, in any thread.
+        """
         if self._closed:
             return
+        if threading.get_ident() != self._thread and self._owner.is_alive():
+            raise RuntimeError("this Runner belongs to the thread that made it: close it there, or when that has ended")
         for lane in self._lanes:
             lane.close()
         with self._cuda:

@@ -260,15 +260,17 @@ def test_another_thread_is_told_what_to_do(run, digits):
     caught = []
 
     def work():
-        try:
-            run(image=digits[0][:1])
-        except RuntimeError as error:
-            caught.append(str(error))
+        for attempt in (lambda: run(image=digits[0][:1]), run.close):
+            try:
+                attempt()
+            except RuntimeError as error:
+                caught.append(str(error))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(60)
     assert "Runner(first.engine)" in caught[0]
+    assert "close it there" in caught[1]
     assert run(image=digits[0][:1])["logits"].shape == (1, 10)
 
 
@@ -349,6 +351,38 @@ def test_every_bad_input_is_refused_and_the_runner_goes_on(run, digits):
         assert run._cuda.memory()[0] >= free
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_output_over_an_input_in_gpu_memory_is_refused(plan, digits, backend):
+    from helpers.runner import Runner
+    from helpers.tensors import DeviceArray
+
+    images = np.ascontiguousarray(digits[0][:8])
+    with Runner(plan, backend=backend) as run:
+        expected = run(image=images)["logits"]
+        with run._cuda as gpu:
+            memory, stream = gpu.allocate(images.nbytes), gpu.stream()
+            gpu.to_device(memory.pointer, images, stream)
+            gpu.synchronize(stream)
+        there = DeviceArray(memory.pointer, images.shape, images.dtype, memory)
+        inside = DeviceArray(memory.pointer + images.nbytes - expected.nbytes, expected.shape, expected.dtype, memory)
+        for _ in range(3):
+            with pytest.raises(ValueError, match=r"out\['logits'\] overlaps input 'image' in GPU memory"):
+                run(image=there, out={"logits": inside})
+            np.testing.assert_array_equal(run(image=there)["logits"], expected)
+
+
+def test_page_locked_memory_is_at_the_same_address_for_the_gpu(run, digits):
+    from helpers.tensors import DeviceArray
+
+    expected = run(image=digits[0][:8])["logits"]
+    with run._cuda as gpu:
+        here = gpu.pinned(expected.shape, expected.dtype)
+    for _ in range(3):
+        here[:] = np.nan
+        run(image=digits[0][:8], out={"logits": DeviceArray(here.ctypes.data, here.shape, here.dtype, here)})
+        np.testing.assert_array_equal(here, expected)
+
+
 def test_nan_is_computed_with(run, digits):
     images = digits[0][:2].copy()
     images[0, 0, 14, 14] = np.nan
@@ -367,25 +401,32 @@ def test_a_closed_runner_says_so(plan, digits):
         runner(image=digits[0][:1])
 
 
+def test_the_thread_that_is_left_closes_it(plan, digits):
+    from helpers.runner import Runner
+
+    made = []
+
+    def work():
+        run = Runner(plan)
+        made.extend([run, run(image=digits[0][:4])["logits"], run.submit(image=digits[0][:4])])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    run, expected, pending = made
+    run.close()
+    np.testing.assert_array_equal(pending.result()["logits"], expected)
+
+
 class TestPlans:
     """Damaged, truncated and foreign plans: refused, and the process lives."""
 
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            lambda plan: b"",
-            lambda plan: bytes(1000),
-            lambda plan: plan[: len(plan) // 2],
-            lambda plan: b"vtrt" + plan[4:],
-            lambda plan: plan[:16] + (len(plan) + 1).to_bytes(8, "little") + plan[24:],
-        ],
-        ids=["empty", "zeros", "truncated", "magic", "size"],
-    )
-    def test_the_runtime_refuses_them(self, plan, damage):
+    def test_the_runtime_refuses_the_plan_of_another_library(self, plan):
         from helpers.engine import EngineError, load_engine
 
+        other = b"ftrt" if plan.startswith(b"vtrt") else b"vtrt"
         with pytest.raises(EngineError):
-            load_engine(damage(plan), trusted=True)
+            load_engine(other + plan[4:], trusted=True)
 
     def test_a_plan_from_elsewhere_is_not_even_tried(self, plan):
         from helpers.engine import load_engine
@@ -407,12 +448,6 @@ class TestPlans:
         path.write_bytes(damaged)
         with pytest.raises(PlanError):
             Runner(path)
-
-    def test_none_is_explained(self):
-        from helpers.engine import load_engine
-
-        with pytest.raises(TypeError, match="build"):
-            load_engine(None)
 
 
 def test_page_locked_memory_outlives_everything_but_its_views():
