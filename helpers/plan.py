@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import trust
-from .atomic import write_together
+from .atomic import locked, open_regular, staged, write_atomically
 from .device import gpus
 from .model_digest import model_sha256
 from .plan_header import (
@@ -31,6 +34,9 @@ from .plan_header import (
     read_header,
 )
 from .trt import FLAVOUR, VERSION
+
+SIDECAR_BYTES = 1 << 20  # a longer file is no sidecar
+_LOOKS = 10  # at a plan and its sidecar that others change all the time
 
 
 class PlanMismatch(PlanError):
@@ -100,13 +106,18 @@ def plan_bytes(plan: bytes) -> bytes:
 def save_plan(
     path: str | os.PathLike, plan: bytes, *, source: str | os.PathLike | None = None, options: Any = None
 ) -> PlanInfo:
-    """Writes a plan and its sidecar, each whole or not at all, and returns what the sidecar says.
+    """Writes a plan and its sidecar, both whole or not at all, and returns what the sidecar says.
+
+    They change together: whoever loads meanwhile, or after the process was killed, gets the old plan or the new one. Of
+    several processes that save under one name, one is the last, and its plan is there; each waits up to 10 s for the
+    others. (Not on Windows and some network file systems, see :func:`helpers.atomic.locked`.)
 
     ``plan`` is bytes or any other buffer, such as trt.IHostMemory; ``source`` the model file that it was built from;
     ``options`` a dataclass or a mapping, such as BuildOptions. (The flag VERSION_COMPATIBLE among its ``flags``, or a
     true ``hardware_compatible``, later lets other versions, or other GPUs, load the plan.)
     Raises TypeError if ``plan`` is no buffer (a failed build gives None) or the options are not plain data,
-    PlanDamaged if it is no plan, FileNotFoundError for a missing model, and OSError; then nothing has changed.
+    PlanDamaged if it is no plan, ValueError for options too long for a sidecar, FileNotFoundError for a missing model,
+    and OSError; then nothing has changed.
     """
     plan = plan_bytes(plan)
     header = read_header(plan)
@@ -125,38 +136,60 @@ def save_plan(
         options=plain_options(options),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    # The plan gets its name first: if it stops between the two, the old sidecar's checksum does not fit, and loading
-    # says so.
-    text = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
-    write_together({Path(path): plan, sidecar(path): text.encode()})
+    if len(_text(info)) > SIDECAR_BYTES // 4:  # with its predecessor, and indented, it must still be short enough
+        raise ValueError(f"the options are {len(_text(info)):,} bytes long as JSON, too much for the plan's sidecar")
+    _save_pair(Path(path), plan, info)
     return info
+
+
+def _save_pair(path: Path, plan: bytes, info: PlanInfo) -> None:
+    # Two files cannot change in one step. So the sidecar is written first, and describes both the new plan and the one
+    # that still lies there ("before"); then the plan gets its name. At every moment one of the two descriptions fits.
+    file = sidecar(path)
+    with staged(path, plan) as part, locked(path):
+        try:
+            old = _read_text(file)
+        except FileNotFoundError:
+            old = None
+        before = None
+        if old is not None and path.exists():
+            with contextlib.suppress(ValueError, RecursionError):  # what is no sidecar describes nothing
+                before = _of_the_plan_there(path, _parse(old))
+        try:
+            write_atomically(file, _text(info, before))
+            os.replace(part, path)
+        except BaseException:  # Ctrl-C too
+            if part.exists():
+                with contextlib.suppress(OSError):  # what is there now describes the old plan as well
+                    file.unlink() if old is None else write_atomically(file, old)
+            raise
+        if before is not None:
+            with contextlib.suppress(OSError):  # the plan is saved, and this is only tidying up
+                write_atomically(file, _text(info))
 
 
 def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | os.PathLike | None = None) -> bytes:
     """Reads a plan after every check that can be made without deserializing it; returns its bytes.
 
-    Checked in this order: the header, the sidecar and its checksum, the TensorRT and the GPU that the plan was made
-    for, the model if ``source`` is given, and that this user built it here. ``trusted=True`` says that you know where a
-    plan comes from. It may then also come without a sidecar, and only its header is checked; a sidecar that is there
-    must be right all the same.
+    Checked are the header, the sidecar and its checksum, the TensorRT and the GPU that the plan was made for, the model
+    if ``source`` is given, and that this user built it here. What a stranger made is refused before its bytes are read.
+    ``trusted=True`` says that you know where a plan comes from. It may then also come without a sidecar, and only its
+    header is checked; a sidecar that is there must be right all the same.
 
-    Raises PlanNotFound, PlanDamaged, PlanMismatch or PlanUntrusted; FileNotFoundError for a missing model.
+    Raises PlanNotFound, PlanDamaged, PlanMismatch or PlanUntrusted, or PlanError for a plan larger than the memory;
+    FileNotFoundError for a missing model, OSError for a plan that this user must not read.
     """
     path = Path(path)
-    with open_plan(path) as file:
-        plan = file.read()
-    header = parse_header(str(path), plan[:HEADER_BYTES], len(plan))
-    digest = trust.sha256(plan)
-    info = read_sidecar(path) if sidecar(path).exists() or not trusted else None
+    header, info, plan = _read_pair(path, trusted)
     if info is not None:
-        _check_belongs(path, header, digest, info)
+        _check_agrees(path, header, info)
     _check_fits(path, header, info)
     if source is not None:
         known, here = info.source_sha256 if info else None, model_sha256(source)
         if known != here:
             said = f"{info.source} with SHA-256 {known[:12]}…" if info and known else "unknown"
             raise PlanMismatch(str(path), "source model", said, f"{Path(source).name} with {here[:12]}…")
-    if not (trusted or trust.is_trusted(digest)):
+    if plan is None:
         raise PlanUntrusted(
             f"{path} is not in your list of plans built here. A plan is executable code: build it here from the model, "
             "or say trusted=True if you know where it comes from"
@@ -164,30 +197,129 @@ def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | o
     return plan
 
 
+def _read_pair(path: Path, trusted: bool) -> tuple[PlanHeader, PlanInfo | None, bytes | None]:
+    """The header of a plan, the description that fits it, and its bytes; None for bytes that are not to be used.
+
+    Raises PlanDamaged if no description fits. Since a save may go by between the reading of the one and of the other,
+    it looks again before it says so, until it has seen the same twice.
+    """
+    seen: Any = None
+    for _ in range(_LOOKS):
+        with open_plan(path) as file:
+            status = os.fstat(file.fileno())
+            header = parse_header(str(path), file.read(HEADER_BYTES), status.st_size)
+            infos = _described(path)
+            if not infos:
+                if not trusted:
+                    raise _no_sidecar(path)
+                return header, None, _read_all(path, file, header.size)
+            fitting = [info for info in infos if info.size == header.size]
+            if fitting:
+                # A stranger's file is not read: it may be full of holes, and larger than the memory.
+                if not (trusted or any(trust.is_trusted(info.sha256) for info in fitting)):
+                    return header, fitting[0], None
+                plan = _read_all(path, file, header.size)
+                digest = trust.sha256(plan)
+                for info in fitting:
+                    if info.sha256 == digest:
+                        return header, info, plan if trusted or trust.is_trusted(digest) else None
+        look = (status.st_ino, status.st_mtime_ns, infos)
+        if look == seen:
+            break
+        seen = look
+    what, file_name = "SHA-256" if fitting else "size", sidecar(path).name
+    raise PlanDamaged(
+        f"{path} is not what was saved: its {what} differs from the one in {file_name}. Copy both files again, or "
+        "build the plan again"
+    )
+
+
+def _read_all(path: Path, file: BinaryIO, size: int) -> bytes:
+    file.seek(0)
+    try:
+        plan = file.read(size)
+    except MemoryError:
+        raise PlanError(f"{path} is {size:,} bytes long, and there is no memory for that") from None
+    parse_header(str(path), plan[:HEADER_BYTES], len(plan))  # of what has really been read
+    return plan
+
+
 def read_sidecar(path: str | os.PathLike) -> PlanInfo:
-    """The sidecar of the plan at ``path``. It proves nothing: whoever can write the plan can write the sidecar.
+    """What the sidecar says of the plan at ``path``. It proves nothing: whoever can write the plan can write the
+    sidecar.
 
     Raises PlanDamaged if it is missing, cannot be read, or is not the sidecar of a plan.
     """
+    infos = _described(path)
+    if not infos:
+        raise _no_sidecar(path)
+    return _of_the_plan_there(Path(path), infos)
+
+
+def _described(path: str | os.PathLike) -> list[PlanInfo]:
+    """What the sidecar describes: the plan that was saved last and, while it is being saved or if that was cut short,
+    the one before. Empty if there is no sidecar."""
     file = sidecar(path)
     try:
-        fields = json.loads(file.read_bytes())
-        if not isinstance(fields, dict):
-            raise ValueError(f"it is a JSON {type(fields).__name__}, not an object")
-        for field in dataclasses.fields(PlanInfo):
-            if field.name not in fields:
-                raise ValueError(f"it has no field {field.name!r}")
-            value = fields[field.name]
-            if not (isinstance(value, _KINDS.get(field.name, str)) or (value is None and "None" in field.type)):
-                raise ValueError(f"its field {field.name!r} is {value!r}")
-        fields["targets"] = tuple(fields["targets"])  # below: a later release may know more fields
-        return PlanInfo(**{field.name: fields[field.name] for field in dataclasses.fields(PlanInfo)})
+        return _parse(_read_text(file))
     except FileNotFoundError:
-        raise PlanDamaged(
-            f"{path} has no sidecar {file.name} beside it: copy both files, or build the plan again"
-        ) from None
+        return []
     except (OSError, ValueError, RecursionError) as error:
         raise PlanDamaged(f"{file} is not the sidecar of a plan ({error}): build the plan again") from error
+
+
+def _of_the_plan_there(path: Path, infos: list[PlanInfo]) -> PlanInfo:
+    """Which of the descriptions is that of the plan at ``path``; the first if none is."""
+    if len(infos) > 1:
+        with contextlib.suppress(PlanError, OSError), open_plan(path) as file:
+            status = os.fstat(file.fileno())
+            fitting = [info for info in infos if info.size == status.st_size]
+            # A file of terabytes that is all holes (eight times as long as what it takes on the disk) is not read.
+            if len(fitting) > 1 and getattr(status, "st_blocks", status.st_size) * 8 * 512 >= status.st_size:
+                digest = hashlib.sha256()
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+                fitting = [info for info in fitting if info.sha256 == digest.hexdigest()]
+            infos = fitting or infos
+    return infos[0]
+
+
+def _no_sidecar(path: str | os.PathLike) -> PlanDamaged:
+    return PlanDamaged(
+        f"{path} has no sidecar {sidecar(path).name} beside it: copy both files, or build the plan again"
+    )
+
+
+def _text(info: PlanInfo, before: PlanInfo | None = None) -> bytes:
+    fields = dataclasses.asdict(info) | ({"before": dataclasses.asdict(before)} if before else {})
+    return (json.dumps(fields, indent=2) + "\n").encode()
+
+
+def _read_text(file: Path) -> bytes:
+    with open_regular(file) as opened:
+        text = opened.read(SIDECAR_BYTES + 1) or b""  # None: one of those in /proc that may have nothing to say
+    if len(text) > SIDECAR_BYTES:
+        raise OSError(errno.EFBIG, f"is longer than {SIDECAR_BYTES:,} bytes and so no sidecar", str(file))
+    return text
+
+
+def _parse(text: bytes) -> list[PlanInfo]:
+    fields = json.loads(text)
+    infos = [_info(fields)]
+    return infos + [_info(fields["before"])] if "before" in fields else infos
+
+
+def _info(fields: Any) -> PlanInfo:
+    if not isinstance(fields, dict):
+        raise ValueError(f"it is a JSON {type(fields).__name__}, not an object")
+    for field in dataclasses.fields(PlanInfo):
+        if field.name not in fields:
+            raise ValueError(f"it has no field {field.name!r}")
+        value = fields[field.name]
+        if not (isinstance(value, _KINDS.get(field.name, str)) or (value is None and "None" in field.type)):
+            raise ValueError(f"its field {field.name!r} is {value!r:.100}")
+    known = {field.name: fields[field.name] for field in dataclasses.fields(PlanInfo)}  # a later release may know more
+    return PlanInfo(**known | {"targets": tuple(known["targets"])})
 
 
 _KINDS = {"targets": list, "size": int, "options": dict}
@@ -210,19 +342,12 @@ def _fits_flavour(flavour: str) -> bool:
     return flavour == ("tensorrt" if _lean() else FLAVOUR)
 
 
-def _check_belongs(path: Path, header: PlanHeader, digest: str, info: PlanInfo) -> None:
-    file = sidecar(path).name
-    if (info.size, info.sha256) != (header.size, digest):
-        what = "size" if info.size != header.size else "SHA-256"
-        raise PlanDamaged(
-            f"{path} is not what was saved: its {what} differs from the one in {file}. Copy both files again, or "
-            "build the plan again"
-        )
+def _check_agrees(path: Path, header: PlanHeader, info: PlanInfo) -> None:
     said = (info.flavour, _minor(info.version), info.targets)
     found = (header.flavour, _minor(header.version), header.targets)
     for field, sidecar_says, plan_says in zip(("flavour", "version", "targets"), said, found, strict=True):
         if sidecar_says != plan_says:
-            raise PlanDamaged(f"{path} and {file} do not agree on the {field}: build the plan again")
+            raise PlanDamaged(f"{path} and {sidecar(path).name} do not agree on the {field}: build the plan again")
 
 
 def _check_fits(path: Path, header: PlanHeader, info: PlanInfo | None) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .atomic import open_regular
+
 MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
 HEADER_BYTES = 64
 RTX_TARGETS = {1: "SM75", 2: "SM80", 4: "SM86", 8: "SM89", 16: "SM120", 32: "SM121"}
@@ -56,12 +58,16 @@ def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
 
 
 def open_plan(path: Path) -> BinaryIO:
-    """Opens the file of a plan for reading. Raises PlanNotFound, or PlanDamaged for a folder."""
-    if not path.exists():
-        raise PlanNotFound(f"there is no plan {path}: build it and save it there, or correct the path")
-    if not path.is_file():
-        raise PlanDamaged(f"{path} is not a file, so it is no plan")
-    return path.open("rb")
+    """Opens the file of a plan for reading. Raises PlanNotFound, PlanDamaged for a folder, device or pipe, and OSError
+    for a file that this user must not read."""
+    try:
+        return open_regular(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no file has such a name
+        raise PlanNotFound(f"there is no plan {path}: build it and save it there, or correct the path") from None
+    except OSError as error:
+        if path.is_file():
+            raise
+        raise PlanDamaged(f"{path} is not a file, so it is no plan") from error
 
 
 def parse_header(label: str, start: bytes, length: int) -> PlanHeader:
@@ -71,7 +77,7 @@ def parse_header(label: str, start: bytes, length: int) -> PlanHeader:
     magic = start[:4]
     if magic not in MAGIC:
         raise PlanDamaged(f"{label} is not a TensorRT plan: it begins with {start[:16]!r}, not with b'ftrt' or b'vtrt'")
-    if length < HEADER_BYTES:
+    if min(length, len(start)) < HEADER_BYTES:  # of a file that is written to meanwhile, less may have been read
         raise PlanDamaged(f"{label} is cut off within its header, after {length} bytes: build or copy it again")
     (size,) = struct.unpack_from("<Q", start, 16)
     if size != length:

@@ -1,13 +1,18 @@
-"""Real plans for the tests of plans, and a list of plans built here that is not the user's own."""
+"""Plans for the tests of plans, files that are none, and a list of plans built here that is not the user's own."""
 
 import functools
+import os
+import random
+import socket
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers import trust
 from helpers.builder import BuildOptions, create_config, create_network, keep
-from helpers.trt import has, trt
+from helpers.trt import FLAVOUR, VERSION, has, trt
 
 KERNEL = np.random.default_rng(0).standard_normal((4, 3, 3, 3), np.float32)
 
@@ -54,6 +59,14 @@ def other_plan() -> bytes:
     return make_plan(maps=5)
 
 
+def made_up(seed: int, size: int = 4096) -> bytes:
+    """Random bytes after the header of a plan that this TensorRT could have made. Enough for all that only loads."""
+    magic = b"vtrt" if FLAVOUR == "tensorrt_rtx" else b"ftrt"
+    version = bytes([*map(int, VERSION.split(".")[:4]), 0, 0, 0, 0][:4]) + bytes(4)
+    header = magic + bytes(12) + struct.pack("<Q", size) + version + bytes(32)
+    return header + random.Random(seed).randbytes(size - len(header))
+
+
 def flipped(plan: bytes, where: int) -> bytes:
     """The plan with one bit of the byte at ``where`` turned over."""
     damaged = bytearray(plan)
@@ -64,3 +77,37 @@ def flipped(plan: bytes, where: int) -> bytes:
 def files(folder) -> list[str]:
     """The names of all files below a folder, hidden ones too."""
     return sorted(file.name for file in folder.rglob("*") if file.is_file())
+
+
+SPECIAL = ("pipe", "device", "socket", "folder", "circle", "holes")
+
+
+def make_special(path: Path, kind: str) -> None:
+    """Puts something that is no file, or one that is all holes, in the place of ``path``."""
+    if kind == "holes":  # a terabyte that takes no room; what the file held stays at its beginning
+        with path.open("ab") as file:
+            file.truncate(1 << 40)
+        return
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "socket":
+        folder = os.open(path.parent, os.O_RDONLY)  # its path may be too long for a socket
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(f"/proc/self/fd/{folder}/{path.name}" if os.path.exists("/proc/self/fd") else str(path))
+        os.close(folder)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+
+
+def limit_memory(more: int = 1 << 30) -> None:
+    """Lets this process, a child made for the purpose, have so many more bytes and then fail."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 1 << 20
+    most = pages * os.sysconf("SC_PAGE_SIZE") + more
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))

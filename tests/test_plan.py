@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from plan_fixtures import KERNEL, build, files, flipped, make_plan, own_state, relu_network  # noqa: F401
+from plan_fixtures import KERNEL as KERNEL
+from plan_fixtures import SPECIAL, build, files, flipped, made_up, make_plan, own_state, relu_network  # noqa: F401
 from plan_fixtures import other_plan as other_plan
 from plan_fixtures import plan as plan
 
@@ -237,18 +238,31 @@ class TestAtomic:
             save_plan(tmp_path / "a.plan", plan)
         assert files(tmp_path) == []
 
-    @pytest.mark.parametrize("links", [True, False])
-    def test_a_rename_that_fails_midway_leaves_the_old_plan(self, saved, plan, other_plan, monkeypatch, links):
-        def no_links(*args):
-            raise PermissionError("a file system without links")
-
+    def test_a_rename_that_fails_midway_leaves_the_old_plan(self, saved, plan, other_plan, monkeypatch):
+        before = sidecar(saved).read_bytes()
         with monkeypatch.context() as patch:
             self.second_rename_fails(patch)
-            if not links:
-                patch.setattr(os, "link", no_links)
             with pytest.raises(OSError, match="second rename"):
                 save_plan(saved, other_plan)
         self.survives(saved, plan)
+        assert sidecar(saved).read_bytes() == before
+
+    def test_a_save_that_cannot_tidy_up_has_saved(self, saved, other_plan, monkeypatch):
+        real, calls = os.replace, []
+
+        def third_fails(*args):
+            calls.append(args)
+            if len(calls) == 3:
+                raise OSError("the third rename failed")
+            real(*args)
+
+        trust.remember(other_plan)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", third_fails)
+            info = save_plan(saved, other_plan)
+        self.survives(saved, other_plan)
+        assert "before" in json.loads(sidecar(saved).read_text())
+        assert read_sidecar(saved) == info
 
     def test_a_folder_in_the_place_of_the_sidecar_leaves_the_old_plan(self, saved, plan, other_plan):
         sidecar = saved.with_name("conv.plan.json")
@@ -262,19 +276,44 @@ class TestAtomic:
         self.survives(saved, plan)
 
     @posix
-    def test_a_new_plan_with_an_old_sidecar_is_noticed(self, saved, other_plan, tmp_path):
-        trust.remember(other_plan)
-        (tmp_path / "other").write_bytes(other_plan)
+    def test_a_process_killed_at_any_step_leaves_the_old_pair_or_the_new_one(self, tmp_path):
+        """Before each call that changes something on the disk in turn, without a complete save in between."""
         script = (
-            "import os, signal, sys; from pathlib import Path; from helpers.plan import save_plan\n"
-            "real, left = os.replace, [None]\n"
-            "os.replace = lambda *a: real(*a) if left and not left.pop() else os.kill(os.getpid(), signal.SIGKILL)\n"
-            "save_plan(sys.argv[1], Path(sys.argv[2]).read_bytes())"
+            "import os, sys, time; from itertools import count; from pathlib import Path; from plan_fixtures import *\n"
+            "from helpers.plan import load_plan, read_sidecar, save_plan, PlanNotFound\n"
+            "plans, path, seen = [made_up(0), made_up(1), made_up(2, 5000)], sys.argv[1] + '/a.plan', set()\n"
+            "for plan in plans: trust.remember(plan)\n"
+            "calls = 'open write flush fsync fchmod close flock replace unlink _exit'.split()\n"
+            "def kill_at(step):\n"
+            "    def look(frame, event, function):\n"
+            "        nonlocal step\n"
+            "        if event == 'c_call' and function.__name__ in calls:\n"
+            "            step -= 1\n"
+            "            if not step: os.kill(os.getpid(), 9)\n"
+            "    sys.setprofile(look)\n"
+            "def loaded():\n"
+            "    try: plan = load_plan(path)\n"
+            "    except PlanNotFound: return None\n"
+            "    assert read_sidecar(path).sha256 == trust.sha256(plan)\n"
+            "    return plan\n"
+            "for step in count(1):\n"
+            "    old, new = loaded(), plans[step % 3]\n"
+            "    child = os.fork()\n"
+            "    if not child:\n"
+            "        kill_at(step); save_plan(path, new); os._exit(0)\n"
+            "    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+            "    now = loaded()\n"
+            "    assert now in (old, new), step\n"
+            "    seen.add((old is None, now == new))\n"
+            "    if ended != -9: break\n"
+            "assert ended == 0\n"
+            "print(step, sorted(seen))"
         )
-        ended = subprocess.run([sys.executable, "-c", script, str(saved), str(tmp_path / "other")], timeout=60)
-        assert ended.returncode == -signal.SIGKILL
-        with pytest.raises(PlanDamaged, match=r"size differs from the one in conv\.plan\.json"):
-            load_plan(saved)
+        steps, seen = in_a_child(script, tmp_path).split(" ", 1)
+        assert int(steps) > 20
+        assert seen == "[(False, False), (False, True), (True, False), (True, True)]\n", (
+            "killed too early, and late enough"
+        )
 
     @posix
     @pytest.mark.parametrize("when", ["fsync", "replace"])
@@ -317,39 +356,248 @@ class TestAtomic:
         self.survives(saved, plan)
 
     def test_many_processes_save_under_one_name(self, saved, plan, other_plan, tmp_path):
-        """Readers get one plan or the other in full, or are told that plan and sidecar do not belong together."""
+        """Whoever reads meanwhile gets one plan or the other, and so does whoever reads at the end."""
         trust.remember(other_plan)
         (tmp_path / "other").write_bytes(other_plan)
         (tmp_path / "one").write_bytes(plan)
         script = (
             "import sys; from pathlib import Path; from helpers.plan import save_plan\n"
             "plan = Path(sys.argv[2]).read_bytes()\n"
-            "for _ in range(20): save_plan(sys.argv[1], plan)"
+            "for _ in range(12): save_plan(sys.argv[1], plan)"
         )
         writers = [
             subprocess.Popen([sys.executable, "-c", script, str(saved), str(tmp_path / name)])
             for name in ("one", "other", "one")
         ]
         loaded = 0
-        while any(writer.poll() is None for writer in writers):
-            try:
+        try:
+            while any(writer.poll() is None for writer in writers):
                 assert load_plan(saved) in (plan, other_plan)
+                assert read_sidecar(saved).size in (len(plan), len(other_plan))
                 loaded += 1
-            except PlanDamaged as error:
-                assert "differs from the one in" in str(error)  # noqa: PT017
-        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+        finally:
+            assert [writer.wait(60) for writer in writers] == [0, 0, 0]
         assert loaded
-        save_plan(saved, plan)
+        self.survives(saved, load_plan(saved))
+        assert "before" not in json.loads(sidecar(saved).read_text())
+
+    @posix
+    def test_whoever_keeps_the_folder_locked_is_named(self, saved, plan, other_plan, monkeypatch):
+        def locked(path):
+            return atomic.locked(path, seconds=0.05)
+
+        monkeypatch.setattr(helpers.plan, "locked", locked)
+        with atomic.locked(saved), pytest.raises(TimeoutError, match=r"locked: .*conv\.plan'"):
+            save_plan(saved, other_plan)
         self.survives(saved, plan)
 
     @posix
-    def test_files_get_the_permissions_that_the_user_wants(self, tmp_path):
-        old = os.umask(0o027)
-        try:
-            atomic.write_atomically(tmp_path / "a", b"x")
-        finally:
-            os.umask(old)
-        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+    def test_permissions_are_kept(self, saved, other_plan):
+        saved.chmod(0o600)
+        sidecar(saved).chmod(0o640)
+        save_plan(saved, other_plan)
+        assert saved.stat().st_mode & 0o777 == 0o600
+        assert sidecar(saved).stat().st_mode & 0o777 == 0o640
+
+    def test_what_a_killed_save_left_is_told_by_size_or_by_checksum(self, tmp_path):
+        """The sidecar then describes the new plan and the one before."""
+        path, (old, same, longer) = tmp_path / "a.plan", (made_up(0), made_up(1), made_up(2, 5000))
+        for made in (old, same, longer):
+            trust.remember(made)
+        for new in (same, longer):
+            first = save_plan(path, old, options={"which": "first"})
+            text = sidecar(path).read_text()
+            second = save_plan(path, new, options={"which": "second"})
+            change_sidecar(path, before=json.loads(text))
+            assert load_plan(path) == new
+            assert read_sidecar(path) == second
+            path.write_bytes(old)
+            assert load_plan(path) == load_plan(path, trusted=True) == old
+            assert read_sidecar(path) == first
+            trust.forget(old)
+            with pytest.raises(PlanUntrusted):
+                load_plan(path)
+            trust.remember(old)
+            path.write_bytes(flipped(old, 100))
+            with pytest.raises(PlanDamaged, match="its SHA-256 differs"):
+                load_plan(path)
+            path.unlink()
+            assert read_sidecar(path) == second  # of a plan that somebody has still to copy, say
+
+    def test_one_of_the_two_is_not_in_the_list(self, tmp_path):
+        """That the other one is must not let it in, though they have the same size."""
+        path, (old, new) = tmp_path / "a.plan", (made_up(0), made_up(1))
+        trust.remember(old)
+        save_plan(path, old)
+        text = sidecar(path).read_text()
+        save_plan(path, new)
+        change_sidecar(path, before=json.loads(text))
+        with pytest.raises(PlanUntrusted):
+            load_plan(path)
+        assert load_plan(path, trusted=True) == new
+
+    @pytest.mark.parametrize("text", ["no sidecar", "[1]", "[" * 100_000, '{"before": 1}'])
+    def test_what_is_no_sidecar_is_replaced(self, saved, other_plan, text):
+        trust.remember(other_plan)
+        sidecar(saved).write_text(text)
+        save_plan(saved, other_plan)
+        self.survives(saved, other_plan)
+
+    def test_options_too_long_for_a_sidecar_are_refused(self, saved, plan, other_plan):
+        with pytest.raises(ValueError, match="the options are .* bytes long"):
+            save_plan(saved, other_plan, options={"a": list(range(100_000))})
+        self.survives(saved, plan)
+        most = {
+            "a": [1] * 29_000
+        }  # which still are short enough in the middle of a save, when the sidecar tells of two
+        save_plan(saved, plan, options=most)
+        text = sidecar(saved).read_bytes()
+        assert len(text) > helpers.plan.SIDECAR_BYTES / 5
+        sidecar(saved).write_bytes(helpers.plan._text(read_sidecar(saved), read_sidecar(saved)))
+        self.survives(saved, plan)
+        assert sidecar(saved).stat().st_size > 2 * len(text)
+
+
+class TestWhileOthersSave:
+    """A save goes by between the moments in which the plan and its sidecar are read."""
+
+    @pytest.fixture
+    def save_meanwhile(self, saved, monkeypatch):
+        """A function that says what is saved after the plan was opened: the first time, the second time, …"""
+
+        def saves(*plans):
+            waiting = list(plans)
+
+            def described(path, real=helpers.plan._described):
+                if waiting:
+                    save_plan(path, waiting.pop(0))
+                return real(path)
+
+            monkeypatch.setattr(helpers.plan, "_described", described)
+
+        return saves
+
+    def test_the_new_plan_is_loaded(self, saved, plan, save_meanwhile):
+        for new in (made_up(1), made_up(2, len(plan))):  # of another size, and of the same
+            trust.remember(new)
+            save_plan(saved, plan)
+            save_meanwhile(new)
+            assert load_plan(saved) == new
+
+    def test_it_looks_until_it_sees_the_same_twice(self, saved, save_meanwhile):
+        plans = [made_up(number) for number in range(5)]
+        for made in plans:
+            trust.remember(made)
+        save_meanwhile(*plans)
+        assert load_plan(saved) == plans[-1]
+
+    def test_it_does_not_look_for_ever(self, saved, plan, save_meanwhile):
+        for number in range(30):
+            trust.remember(made_up(number))
+        save_meanwhile(*(made_up(number) for number in range(30)))
+        with pytest.raises(PlanDamaged, match="is not what was saved"):
+            load_plan(saved)
+
+
+@pytest.fixture(scope="module")
+def special(tmp_path_factory) -> dict:
+    """How each way of reading answers to what is no file, tried in a process that may neither hang nor fill the memory:
+    what it raised, and its message, by (what was exchanged, for what, how it was read)."""
+    script = (
+        "import json, signal, sys; from pathlib import Path; from plan_fixtures import *\n"
+        "from helpers.plan import load_plan, read_header, read_sidecar, save_plan, sidecar\n"
+        "ways = {'load': load_plan, 'trusted': lambda path: load_plan(path, trusted=True), 'header': read_header,\n"
+        "        'sidecar': read_sidecar, 'save': lambda path: save_plan(path, made_up(1))}\n"
+        "plan, answers = made_up(0), {}\n"
+        "trust.remember(plan); limit_memory()\n"
+        "for which in ('plan', 'sidecar'):\n"
+        "    for kind in SPECIAL:\n"
+        "        for name, way in ways.items():\n"
+        "            path = Path(sys.argv[1], f'{which} {kind} {name}', 'a.plan'); save_plan(path, plan)\n"
+        "            make_special(path if which == 'plan' else sidecar(path), kind); signal.alarm(20)\n"
+        "            try: answer = ['', str(way(path))[:100]]\n"
+        "            except Exception as error: answer = [type(error).__name__, str(error)]\n"
+        "            answers[f'{which} {kind} {name}'] = answer\n"
+        "print(json.dumps(answers))"
+    )
+    return json.loads(in_a_child(script, tmp_path_factory.mktemp("special")))
+
+
+def in_a_child(script: str, folder: Path) -> str:
+    """What the script prints, which may import from tests/ and finds the folder in sys.argv[1]."""
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(helpers.plan.__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path, "WORKBOOK_STATE": str(folder / "state")}
+    command = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@posix
+class TestWhatIsNoFile:
+    @pytest.mark.parametrize("way", ["load", "trusted", "header"])
+    @pytest.mark.parametrize("kind", SPECIAL)
+    def test_in_the_place_of_the_plan(self, special, kind, way):
+        error, message = special[f"plan {kind} {way}"]
+        assert error == "PlanDamaged"
+        assert "a.plan" in message
+        assert ("its header says" if kind == "holes" else "is not a file") in message
+
+    @pytest.mark.parametrize("way", ["load", "trusted", "sidecar"])
+    @pytest.mark.parametrize("kind", SPECIAL)
+    def test_in_the_place_of_the_sidecar(self, special, kind, way):
+        error, message = special[f"sidecar {kind} {way}"]
+        assert error == "PlanDamaged"
+        assert "a.plan.json is not the sidecar of a plan" in message
+
+    @pytest.mark.parametrize("which", ["plan", "sidecar"])
+    @pytest.mark.parametrize("kind", SPECIAL)
+    def test_nothing_is_saved_over_it(self, special, which, kind):
+        error, message = special[f"{which} {kind} save"]
+        if (which, kind) == ("plan", "holes"):  # a file as any other
+            assert error == ""
+        else:
+            assert error in ("OSError", "IsADirectoryError")
+            assert "a.plan" in message
+
+    def test_a_terabyte_of_holes_that_is_as_long_as_it_says(self, tmp_path):
+        """A stranger's is not read at all, and for one that is said to be trusted there is no memory."""
+        script = (
+            "import json, sys; from pathlib import Path; from plan_fixtures import *\n"
+            "from helpers.plan import *; from helpers.plan import PlanError, sidecar\n"
+            "path, plan = Path(sys.argv[1], 'a.plan'), bytearray(made_up(0))\n"
+            "known = json.loads(save_plan(path, plan) and sidecar(path).read_text())\n"
+            "plan[16:24] = struct.pack('<Q', 1 << 40); path.write_bytes(plan); make_special(path, 'holes')\n"
+            "known['size'] = 1 << 40; sidecar(path).write_text(json.dumps({**known, 'before': known}))\n"
+            "limit_memory(); print(read_header(path).size, read_sidecar(path).size)\n"
+            "for trusted in (False, True):\n"
+            "    try: load_plan(path, trusted=trusted)\n"
+            "    except PlanError as error: print(type(error).__name__, error)"
+        )
+        sizes, stranger, trusted = in_a_child(script, tmp_path).splitlines()
+        assert sizes == f"{1 << 40} {1 << 40}"
+        assert stranger.startswith("PlanUntrusted ")
+        assert stranger.endswith("where it comes from")
+        assert trusted.startswith("PlanError ")
+        assert "a.plan is 1,099,511,627,776 bytes long, and there is no memory" in trusted
+
+    def test_a_plan_that_is_cut_off_while_it_is_read(self, saved, plan, monkeypatch):
+        real = helpers.plan._described
+
+        def described(path):
+            os.truncate(path, len(plan) - 1)
+            return real(path)
+
+        monkeypatch.setattr(helpers.plan, "_described", described)
+        sidecar(saved).unlink()
+        with pytest.raises(PlanDamaged, match="its header says"):
+            load_plan(saved, trusted=True)
+
+    @pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may read everything")
+    def test_a_plan_that_must_not_be_read_is_not_called_damaged(self, saved):
+        saved.chmod(0)
+        with pytest.raises(PermissionError, match=r"conv\.plan"):
+            load_plan(saved)
 
 
 class TestLoad:
