@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,6 +165,17 @@ def test_address_space_is_not_limited(worker):
 @linux
 def test_resident_memory():
     assert 1 << 20 < resident_memory(os.getpid()) < 1 << 34
+    assert resident_memory(2**22 + 1) == 0
+
+
+@linux
+def test_resident_memory_where_there_is_no_proc(monkeypatch):
+    asked = SimpleNamespace(Process=lambda pid: SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=100 + pid)))
+    monkeypatch.setitem(sys.modules, "psutil", asked)
+    assert resident_memory(2**22 + 1) == 0  # here /proc knows that it is gone
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert resident_memory(2**22 + 1) == 101 + 2**22
+    monkeypatch.setattr(asked, "Process", lambda pid: 1 / 0)
     assert resident_memory(2**22 + 1) == 0
 
 
