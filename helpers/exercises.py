@@ -8,23 +8,28 @@ Set WORKBOOK_STRICT=1 to get exceptions instead: the tests do. Needs IPython to 
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib.util
 import inspect
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .atomic import write_atomically
-from .trust import state_folder
+from .atomic import open_regular, write_atomically
+from .trust import make_state_folder, state_folder
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "exercises"
 SYMBOLS = {"solved": "✅", "wrong": "❌", "open": "○"}
+
+
+_NOTED = ("wrong", "solved")  # the states that are noted
 
 
 class Wrong(AssertionError):
@@ -149,26 +154,60 @@ def _judge(task: Exercise, answers: tuple) -> tuple[Verdict, Exception | None]:
     return Verdict(task.number, "solved", (("learnt", task.learnt),)), None
 
 
-def _file() -> Path:
-    return state_folder() / "exercises.json"
+def _folder() -> Path:
+    """Where the notes are: a file for each exercise and state, with the date in it.
+
+    So no note is written over another, nor read before it is written: notebooks may note at the same moment.
+    """
+    return state_folder() / "exercises"
 
 
-def _read() -> dict[str, dict[str, str]]:
+def _old_file() -> Path:
+    return state_folder() / "exercises.json"  # all notes in one, as earlier versions wrote it
+
+
+def _read(number: str = "*") -> dict[str, dict[str, str]]:
+    """State ("wrong" or "solved") and date of each exercise that there is a note of, or of one; what is no note is
+    passed over."""
+    done = _read_old()
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home directory
+        for state in _NOTED:
+            for path in _folder().glob(f"{number}.{state}"):
+                text = _text(path)
+                if text is not None and done.get(path.stem, {}).get("state") != "solved":
+                    done[path.stem] = {"state": state, "date": _date(text)}
+    return done
+
+
+def _read_old() -> dict[str, dict[str, str]]:
     try:
-        done = json.loads(_file().read_text())
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory, or nested too deeply
+        done = json.loads(_text(_old_file()) or "{}")
+    except (ValueError, RuntimeError):  # RuntimeError: no home directory, or nested too deeply
         return {}
     entries = done.items() if isinstance(done, dict) else ()
-    return {number: entry for number, entry in entries if isinstance(entry, dict)}
+    good = [(n, entry) for n, entry in entries if isinstance(entry, dict) and entry.get("state") in _NOTED]
+    return {number: {"state": entry["state"], "date": _date(entry.get("date"))} for number, entry in good}
+
+
+def _text(path: Path) -> str | None:
+    """What is in a file, if it is one that can be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(1 << 20).decode()
+    except (OSError, ValueError):
+        return None
+
+
+def _date(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else ""
 
 
 def _remember(number: str, state: str) -> None:
-    done = _read()
-    if state == "open" or done.get(number, {}).get("state") == "solved":
+    if state not in _NOTED or _read(number).get(number, {}).get("state") == "solved":
         return  # what was solved once stays solved, also when the notebook is run from the top again
-    done[number] = {"state": state, "date": date.today().isoformat()}
     try:
-        write_atomically(_file(), json.dumps(done, indent=1, sort_keys=True).encode())
+        make_state_folder()
+        write_atomically(_folder() / f"{number}.{state}", date.today().isoformat().encode())
     except (OSError, RuntimeError) as error:
         logging.getLogger(__name__).warning("what you have solved could not be noted: %s", error)
 
@@ -181,14 +220,16 @@ def progress() -> Any:
 
     done, rows = _read(), []
     for task in exercises().values():
-        entry = done.get(task.number, {})
-        state = {"solved": "✅ solved", "wrong": "❌ tried"}.get(entry.get("state", ""), "○ open")
+        entry = done.get(task.number, {"state": "", "date": ""})
+        state = {"solved": "✅ solved", "wrong": "❌ tried"}.get(entry["state"], "○ open")
         if not state.startswith("✅") and missing(*task.needs):
             state = "needs " + ("a GPU" if "gpu" in task.needs else ", ".join(task.needs))
-        rows.append((task.number, task.title, state, entry.get("date", "")))
+        rows.append((task.number, task.title, state, entry["date"]))
     return pandas.DataFrame(rows, columns=["exercise", "what to do", "state", "date"]).set_index("exercise")
 
 
 def reset_progress() -> None:
     """Forgets which exercises were solved on this machine."""
-    _file().unlink(missing_ok=True)
+    notes = [path for state in _NOTED for path in _folder().glob(f"*.{state}")]
+    for path in (_old_file(), *notes):
+        path.unlink(missing_ok=True)

@@ -17,13 +17,12 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .atomic import write_atomically
+from .atomic import open_regular, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMAT = 2
@@ -155,14 +154,15 @@ def _read(path: Path) -> list[Recording]:
 
 def _content(path: Path) -> bytes | None:
     try:
-        status = path.stat()
-        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
-            return path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read(LARGEST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RecordingError(f"{path.name} cannot be read ({error})") from error
-    raise RecordingError(f"{path.name} is not a file of at most {LARGEST >> 20} MiB; {_CURE}")
+        raise RecordingError(f"{path.name} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise RecordingError(f"{path.name} is larger than {LARGEST >> 20} MiB; {_CURE}")
+    return content
 
 
 def _check(recording: Recording) -> None:

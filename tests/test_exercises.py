@@ -1,10 +1,14 @@
 """The exercises: solutions pass, stubs stay open, and likely wrong answers are refused with the right hint."""
 
+import datetime
 import difflib
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -74,7 +78,7 @@ def skip_without(number: str) -> None:
 def test_the_solution_is_accepted(number):
     skip_without(number)
     run(SOLUTIONS[number].read_text(), cells(number)[1])
-    assert json.loads((Path(os.environ["WORKBOOK_STATE"]) / "exercises.json").read_text())[number]["state"] == "solved"
+    assert exercises._read()[number]["state"] == "solved"
 
 
 @pytest.mark.parametrize("number", ALL)
@@ -147,8 +151,8 @@ class TestTheEngine:
         assert str(self.verdict(answer)).startswith("○ 07.3 not solved so far")
 
     def test_html_is_escaped_and_speaks_without_colours(self):
-        box = exercises.Verdict("01.1", "wrong", (("got", "<script>"),))._repr_mimebundle_()
-        assert "&lt;script&gt;" in box["text/html"]
+        box = exercises.Verdict("01.1", "wrong", (("<got>", "<script>"),))._repr_mimebundle_()
+        assert "<b>&lt;got&gt;:</b> &lt;script&gt;</div>" in box["text/html"]
         assert 'role="status"' in box["text/html"]
         assert "❌ 01.1 not yet" in box["text/plain"]
 
@@ -179,13 +183,6 @@ class TestTheEngine:
         exercises.reset_progress()
         assert set(exercises.progress()["state"]) <= {"○ open", "needs a GPU"}
 
-    @pytest.mark.parametrize("text", ["{", "[]", '{"07.3": "x"}', "null", "[" * 100_000])
-    def test_a_damaged_progress_file_is_no_obstacle(self, tmp_path, text):
-        (tmp_path / "exercises.json").write_text(text)
-        assert len(exercises.progress()) == len(ALL)
-        check("07.3", lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
-        assert exercises.progress().loc["07.3", "state"] == "✅ solved"
-
     @pytest.mark.parametrize("state", ["a file", "no home"])
     def test_progress_that_cannot_be_kept_costs_a_warning(self, tmp_path, monkeypatch, caplog, state):
         if state == "a file":
@@ -195,3 +192,135 @@ class TestTheEngine:
             monkeypatch.setattr(exercises, "state_folder", lambda: Path("~no-such-user/x").expanduser())
         check("07.3", lambda times, warm_up: tuple(np.percentile(times[warm_up:], [50, 99])))
         assert "could not be noted" in caplog.text
+        assert exercises.progress().loc["07.3", "state"] == "○ open"
+
+
+OLD = {"state": "solved", "date": "2025-11-23"}
+NOTES = """
+import sys
+from helpers.exercises import _remember
+
+me = int(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(100):
+    _remember(f"{n:02}.{me}", "solved")
+    _remember(f"{n:02}.all", "solved" if n % 4 == me else "wrong")
+"""
+
+
+class TestNotes:
+    """What is on the disk of the exercises that were solved."""
+
+    def state(self, number="07.3"):
+        return exercises.progress().loc[number, "state"]
+
+    def test_several_processes_note_at_the_same_moment(self, monkeypatch):
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        command = [sys.executable, "-c", NOTES]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen([*command, str(me)], **pipes) for me in range(4)]
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.communicate(timeout=120) == ("", None)
+        done = exercises._read()
+        numbers = {f"{n:02}.{who}" for n in range(100) for who in (0, 1, 2, 3, "all")}
+        assert done.keys() == numbers
+        assert {entry["state"] for entry in done.values()} == {"solved"}
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            *(5, None, [], "solved", {}, {"state": []}, {"state": {}}, {"state": None}, {"state": "else"}),
+            {"state": "open", "date": "2025-11-23"},
+        ],
+    )
+    def test_a_bad_note_in_the_file_of_earlier_versions_does_not_lose_the_others(self, tmp_path, bad):
+        (tmp_path / "exercises.json").write_text(json.dumps({"07.3": bad, "07.2": OLD}))
+        assert (self.state(), self.state("07.2")) == ("○ open", "✅ solved")
+        assert exercises.progress().loc["07.2", "date"] == "2025-11-23"
+        exercises._remember("07.3", "wrong")
+        exercises._remember("07.2", "wrong")
+        assert (self.state(), self.state("07.2")) == ("❌ tried", "✅ solved")
+
+    @pytest.mark.parametrize("when", [5, [], None, "<b>", "2025-11-23<b>"])
+    def test_what_is_no_date_is_not_shown(self, tmp_path, when):
+        (tmp_path / "exercises.json").write_text(json.dumps({"07.3": {"state": "solved", "date": when}}))
+        assert self.state() == "✅ solved"
+        assert exercises.progress().loc["07.3", "date"] == ""
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "1" * 10_000, "\udcff"])
+    def test_a_damaged_file_of_earlier_versions_is_no_obstacle(self, tmp_path, text):
+        (tmp_path / "exercises.json").write_bytes(text.encode(errors="surrogateescape"))
+        assert self.state() == "○ open"
+        exercises._remember("07.3", "solved")
+        assert self.state() == "✅ solved"
+
+    @pytest.mark.parametrize("name", ["exercises.json", "exercises/07.3.wrong", "exercises/07.3.solved"])
+    @pytest.mark.parametrize("kind", ["pipe", "folder", "circle", "sparse"])
+    def test_what_is_no_note_is_passed_over(self, tmp_path, name, kind):
+        exercises._remember("07.2", "solved")
+        path = tmp_path / name
+        if kind == "pipe":
+            if not hasattr(os, "mkfifo"):
+                pytest.skip("there are no named pipes here")
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        elif kind == "circle":
+            path.symlink_to(path.name)
+        else:
+            with open(path, "wb") as file:
+                file.truncate(1 << 40)
+        if kind != "sparse":
+            assert self.state() == "○ open"
+        assert self.state("07.2") == "✅ solved"
+        exercises._remember("07.3", "solved")
+
+    def test_what_was_solved_stays_solved_in_whatever_form_it_was_noted(self, tmp_path):
+        exercises._remember("07.1", "wrong")
+        exercises._remember("07.2", "wrong")
+        exercises._remember("07.2", "solved")
+        (tmp_path / "exercises.json").write_text(json.dumps({"07.1": OLD}))
+        assert [self.state(number) for number in ("07.1", "07.2")] == ["✅ solved", "✅ solved"]
+
+    def test_what_is_open_is_not_noted(self, tmp_path):
+        exercises._remember("07.3", "open")
+        assert not (tmp_path / "exercises").exists()
+
+    def test_the_day_is_noted_and_that_of_a_solution_stays(self, monkeypatch):
+        for day, state, noted in (
+            (1, "wrong", 1),
+            (2, "wrong", 2),
+            (3, "solved", 3),
+            (4, "wrong", 3),
+            (5, "solved", 3),
+        ):
+            today = datetime.date(2025, 11, day)
+            monkeypatch.setattr(exercises, "date", SimpleNamespace(today=lambda today=today: today))
+            exercises._remember("07.3", state)
+            assert exercises.progress().loc["07.3", "date"] == f"2025-11-0{noted}"
+
+    @pytest.mark.skipif(os.name != "posix", reason="folders have no mode there")
+    def test_their_folder_is_the_users_own_whatever_the_umask(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "state"))
+        before = os.umask(0)
+        try:
+            exercises._remember("07.3", "solved")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+        assert self.state() == "✅ solved"
+
+    def test_all_can_be_forgotten(self, tmp_path):
+        (tmp_path / "exercises.json").write_text(json.dumps({"07.2": OLD}))
+        exercises._remember("07.3", "wrong")
+        exercises._remember("07.1", "wrong")
+        exercises._remember("07.1", "solved")
+        exercises.reset_progress()
+        assert exercises._read() == {}
+        exercises.reset_progress()
