@@ -138,7 +138,7 @@ class _Check:
             here = self.call(f"{_TRIAL}:warm_up")
         except WorkerError as error:
             report.verdict = NOT_CONVERTIBLE
-            report.summary = f"TensorRT cannot be used here ({error}): python -m helpers doctor says why"
+            report.summary = f"TensorRT cannot be used here ({error}): tensorrt-workbook doctor says why"
             return False
         report.tensorrt = here["tensorrt"]
         self.step = "the model was being read"
@@ -245,7 +245,7 @@ def _first_line(text: str) -> str:
 
 
 def main(arguments) -> int:
-    """``python -m helpers check``: prints the report, as its arguments say, and returns its exit code."""
+    """``tensorrt-workbook check``: prints the report, as its arguments say, and returns its exit code."""
     report = check(arguments.model, arguments.build, arguments.timeout, int(arguments.memory * 1e9))
     unwritten = None
     if arguments.html:  # before anything is printed: a pipe that closes early does not cost the page

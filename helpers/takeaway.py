@@ -1,4 +1,4 @@
-"""Takes helpers along into your own project: ``python -m helpers copy plan --to ../myproject/inference`` (chapter 12).
+"""Takes helpers along into your own project: ``tensorrt-workbook copy plan --to ../myproject/inference`` (chapter 12).
 
 What a module imports, and what has to be installed for it, is read from its code. Needs rich for the command line.
 
@@ -67,7 +67,7 @@ def closure(names: Iterable[str]) -> list[str]:
     while todo:
         name = todo.pop()
         if name not in known:
-            raise KeyError(f"there is no helper {name!r}; python -m helpers copy --list shows what there is")
+            raise KeyError(f"there is no helper {name!r}; tensorrt-workbook copy --list shows what there is")
         if name not in found:
             found.add(name)
             todo += known[name].imports
@@ -144,7 +144,7 @@ def _packages() -> set[str]:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Does what ``python -m helpers copy`` was asked for: ``modules``, ``to``, ``force`` and ``list``.
+    """Does what ``tensorrt-workbook copy`` was asked for: ``modules``, ``to``, ``force`` and ``list``.
 
     Returns 0 if all is there now, 1 if the request is wrong or something stands in the way, 2 if a file or folder
     cannot be read or written. With 1 and 2 nothing was copied.
