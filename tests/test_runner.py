@@ -10,6 +10,7 @@ import pretend_gpu
 import pytest
 from pretend_gpu import DEFAULT, PretendedCuda, PretendedEngine, PretendedGraph, Stream, cuda, on_gpu, values
 
+from helpers.calls import Call
 from helpers.engine import EngineError
 from helpers.graphs import CaptureError
 from helpers.logger import get_logger
@@ -349,6 +350,15 @@ def test_an_empty_array_overlaps_nothing(make):
             assert is_right(run(x=X, shift=SHIFT))
 
 
+def test_an_empty_output_may_lie_within_another():
+    room = np.zeros((4, 4), np.float32)
+    fetched = {"none": np.zeros((0, 4), np.float32), "some": np.zeros((2, 4), np.float32)}
+    call, inside = Call({}, {}, staged={}, fetched=fetched), room[1:][:0]
+    for out in ({"none": inside, "some": room[:2]}, {"some": room[:2], "none": inside}):
+        assert call.takes({}, out)
+    assert call.lost({"some": room[:2], "none": room[1:2]}) == ("none", "some")
+
+
 def at(array, offset=0, shape=None):
     """An array in GPU memory that begins ``offset`` bytes behind the beginning of another."""
     return DeviceArray(array.pointer + offset, shape or array.shape, array.dtype, array)
@@ -536,6 +546,15 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes(make):
                 assert len(run._calls) <= (2 if run._graphs else 1)
                 assert run._last in run._calls.values()
             assert run._calls[("x", (3, 4)), ("shift", (3, 4))] is run._last
+
+
+def test_what_comes_again_is_not_the_oldest(make):
+    with make(PretendedEngine(), graphs=2) as run:
+        first, second, third = on_gpu(X), on_gpu(X + 1), on_gpu(X + 2)
+        for there in (first, second, first, third):
+            run(x=there, shift=SHIFT)
+        remembered = [call.addresses["x"] for call in run._calls.values()]
+        assert remembered == ([first.pointer, third.pointer] if run._graphs else [third.pointer])
 
 
 def test_the_second_time_is_captured_and_then_launched(make):
