@@ -166,12 +166,12 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
 
         monitor = config.progress_monitor = ProgressBars()
     with get_logger().capture() as messages:
-        plan = builder.build_serialized_network(network, config)
-    if plan is None:
+        serialized = builder.build_serialized_network(network, config)
+    if serialized is None:
         if monitor is not None and monitor.canceled:
             raise BuildCanceled(f"the build of {network.name!r} was cancelled", messages)
         raise BuildError(f"the build of {network.name!r} failed", messages)
-    plan = bytes(plan)
+    plan = bytes(serialized)
     trust.remember(plan)
     if options.timing_cache is not None:
         try:

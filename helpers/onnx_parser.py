@@ -68,7 +68,7 @@ def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt
     network = create_network(name or (path.stem if path else "onnx"))
     parser = trt.OnnxParser(network, logger)
     with logger.capture() as messages:
-        parsed = parser.parse_from_file(str(path)) if path else parser.parse(model)
+        parsed = parser.parse_from_file(str(path)) if isinstance(model, (str, os.PathLike)) else parser.parse(model)
     node_errors = [_node_error(parser.get_error(i)) for i in range(parser.num_errors)]
     if not parsed or node_errors:
         what = "TensorRT's parser refuses it" if node_errors else "\n  ".join(["cannot be parsed", *errors(messages)])

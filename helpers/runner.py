@@ -326,8 +326,8 @@ class Runner:
             self._calls.clear()
             self._last = None
             self._device, self._host, self._addresses = {}, {}, {}
-            self._context = None
-            self.engine = None
+            nothing: Any = None  # as long as it is open, both are there
+            self._context = self.engine = nothing
             self.stream = None
 
     def __enter__(self) -> Runner:

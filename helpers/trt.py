@@ -75,7 +75,7 @@ def _gpu() -> bool:
         return True
     # RTX runs on the GPUs that it names as targets, and says no to data-centre chips such as the H100 (9.0).
     major, minor = gpus()[0].compute_capability
-    return hasattr(trt.ComputeCapability, f"SM{major}{minor}")
+    return _enum_has("ComputeCapability", f"SM{major}{minor}")
 
 
 def _version_compatible() -> bool:
