@@ -1,13 +1,17 @@
 """The set-up: what it chooses for which machine, what it does when something fails, and that its files agree."""
 
 import ast
+import errno
 import importlib.util
 import json
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,7 +136,25 @@ def test_cuda_12_gets_the_pytorch_that_its_extra_names():
 
 
 PIP = """
-import json, os, sys
+import json, os, subprocess, sys, time
+if os.environ["PIP_USER"] != "0":
+    sys.exit("ERROR: Can not perform a '--user' install")
+def turn(word):
+    with open(os.environ["PIP_TURNS"], "a") as turns:
+        turns.write(word + " ")
+if "PIP_WAITS" in os.environ:  # for this file, with a child that ends only by force
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(100)"
+    compiler = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, close_fds=False)
+    compiler.stdout.readline()
+    try:
+        turn("begin")
+        while not os.path.exists(os.environ["PIP_WAITS"]):
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        turn("cancelled")
+        os._exit(1)
+    compiler.kill()
+    turn("end")
 with open(os.environ["PIP_CALLS"], "a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 fails = os.environ.get("PIP_FAILS")
@@ -151,6 +173,25 @@ class Copy:
         self.folder, self.calls = folder, calls
         self.venv = folder / ".venv"
         self.stamp = self.venv / "workbook.json"
+        self.gate, self.turns = calls.with_name("gate"), calls.with_name("turns")
+
+    def start(self, *pass_fds: int) -> subprocess.Popen:
+        """The set-up, up to where pip works, which it does until ``self.gate`` is there; or waits for another one."""
+        environment = {**os.environ, "PIP_CALLS": str(self.calls), "CUDA_VISIBLE_DEVICES": ""}
+        environment |= {"PIP_WAITS": str(self.gate), "PIP_TURNS": str(self.turns)}
+        command = [sys.executable, str(self.folder / "tools" / "setup_env.py")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, env=environment, pass_fds=pass_fds, **pipes)
+        process.first_line = process.stdout.readline()
+        if "Another" not in process.first_line:
+            deadline = time.monotonic() + 60
+            while "begin" not in self.taken() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return process
+
+    def taken(self) -> list[str]:
+        """The turns of those pips that wait for ``self.gate``."""
+        return self.turns.read_text().split() if self.turns.exists() else []
 
     def run(self, code: str | None = None, **environment: str) -> subprocess.CompletedProcess:
         """The set-up, or ``code`` with its module at hand as ``setup_env``."""
@@ -208,14 +249,81 @@ def test_progress_is_a_few_lines_that_name_large_downloads(copy):
     assert "six-1.17.0" in (copy.venv / "setup.log").read_text()
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
-def test_other_dependencies_are_installed(copy, name):
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "tools/setup_env.py"])
+def test_the_environment_of_an_older_checkout_is_brought_up_to_date(copy, name):
+    content = (copy.folder / name).read_text()
+    with open(copy.folder / name, "a") as file:  # without the commands of today, for example
+        file.write("# as it was once\n")
     copy.run()
     copy.pip_calls()
-    with open(copy.folder / name, "a") as file:
-        file.write("# another line\n")
+    (copy.folder / name).write_text(content)
     assert "Ready." in copy.run().stdout
-    assert copy.pip_calls() != []
+    assert copy.pip_calls()[-1][-2:] == ["-e", f"{copy.folder}[cpu,test]"]  # writes the commands of pyproject.toml too
+
+
+def test_pips_settings_of_the_user_send_nothing_elsewhere(copy):
+    done = copy.run(PIP_USER="1")
+    assert done.returncode == 0, done.stderr
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="there is no lock and no SIGTERM on Windows")
+
+
+@posix
+def test_of_two_set_ups_the_second_waits_and_finds_everything_done(copy):
+    first = copy.start()
+    second = copy.start()
+    assert second.first_line == "Another set-up is at work here: waiting for it.\n"
+    copy.gate.touch()
+    assert first.communicate(timeout=60)[0].endswith("Ready.\n")
+    assert second.communicate(timeout=60) == ("", "")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert copy.taken() == ["begin", "end"] * len(setup_env.make_plan(None, sys.platform).steps)
+
+
+@posix
+def test_a_pip_whose_set_up_was_killed_is_waited_for(copy):
+    first = copy.start()
+    first.kill()
+    first.communicate(timeout=60)
+    second = copy.start()
+    assert second.first_line == "Another set-up is at work here: waiting for it.\n"
+    assert copy.taken() == ["begin"]
+    copy.gate.touch()
+    assert second.communicate(timeout=60)[0].endswith("Ready.\n")
+    turns = copy.taken()
+    assert len(turns) > 2
+    assert turns == ["begin", "end"] * (len(turns) // 2)  # never two at a time
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interrupted_set_up_ends_pip_and_its_children(copy, name):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, children would ignore it
+    alive, held = os.pipe()  # readable when nobody holds the other end any more
+    try:
+        process = copy.start(held)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(held)
+    process.send_signal(getattr(signal, name))
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error.strip() == "Set-up was interrupted: the next run goes on where it stopped."
+    with open(alive, "rb") as pipe:
+        assert select.select([pipe], [], [], 60)[0]
+        assert pipe.read() == b""
+    assert copy.taken() == ["begin", "cancelled"]
+    assert not copy.stamp.exists()
+
+
+@posix
+def test_why_pip_cannot_be_unpacked_is_said(copy):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"  # a disk full of pip
+    shutil.rmtree(copy.venv)
+    done = copy.run(limit + "try:\n    setup_env.make_venv()\nexcept setup_env.SetupError as error:\n    print(error)")
+    assert "ensurepip" in done.stdout
+    assert os.strerror(errno.EFBIG) in done.stdout, done.stdout + done.stderr
 
 
 def test_a_folder_that_was_moved_is_installed_again(copy):
@@ -255,9 +363,11 @@ def test_the_shown_lines_are_those_that_tell_something():
       [end of output]
   note: This error originates from a subprocess, and is likely not a problem with pip.
 """
-    assert setup_env.telling(printed.splitlines())[-1] == "ERROR: No matching distribution found for setuptools>=77"
-    assert setup_env.telling([f"line {number}" for number in range(9)]) == [f"line {n}" for n in range(4, 9)]
-    assert setup_env.telling([]) == []
+    told = setup_env.telling(printed.splitlines()).splitlines()
+    assert told[-1] == "    ERROR: No matching distribution found for setuptools>=77"
+    nine = setup_env.telling([f"line {number}" for number in range(9)])
+    assert nine.splitlines() == ["", *(f"    line {n}" for n in range(4, 9))]
+    assert setup_env.telling([]) == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tries PyTorch's own index")
@@ -436,8 +546,11 @@ def test_ci_does_what_make_test_does():
     jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
     assert {"self-hosted", "gpu"} <= set(jobs["gpu"]["runs-on"])
     assert jobs["gpu"]["if"] == "github.event_name == 'workflow_dispatch'"
-    for job in jobs.values():
-        assert "make test" in [step.get("run") for step in job["steps"]]
+    ran = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert "make test" in ran["cpu"]
+    assert ran["gpu"] == ["make test"]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {line.split()[1] for lines in ran.values() for line in lines if line.startswith("make ")} <= targets
     pytest_options = PYPROJECT["tool"]["pytest"]["ini_options"]
     assert "notebooks" in pytest_options["testpaths"]
     assert "--nbval-lax" in pytest_options["addopts"]

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,50 @@ def why_not(version: tuple, executable: str) -> str:
     return f"{name} has no venv module: install it (Debian, Ubuntu: sudo apt install {package}), {again}"
 
 
+def run(command: "list[str]", said=lambda line: None, **options) -> "tuple[int, list[str]]":
+    """Runs a child to its end: its exit status and the lines that it printed, each of which also goes to ``said``.
+
+    The child inherits the lock, so that another set-up waits for it even if this process is killed. It gets a session
+    of its own, so that we can end it with all its children if we are interrupted.
+    """
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        close_fds=False,
+        start_new_session=True,
+        **options,
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            said(line)
+            lines.append(line.rstrip())
+        return process.wait(), lines
+    except BaseException:
+        end(process)
+        raise
+
+
+def end(process) -> None:
+    """Ends a child with all its children, but first gives pip ten seconds to delete its temporary files."""
+    if os.name != "posix":
+        process.kill()
+        process.wait()
+        return
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(10)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+    finally:  # also where somebody presses Ctrl-C twice
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def pip(step: Step, constraints: Path, log) -> bool:
     """Runs one step, with a line for every large download. Returns False where it failed and may; else raises."""
     from helpers.doctor import cuda_toolkit
@@ -163,43 +208,36 @@ def pip(step: Step, constraints: Path, log) -> bool:
     toolkit = cuda_toolkit()
     if toolkit:  # PyCUDA looks for the toolkit only beside the first nvcc on the PATH
         environment["PATH"] = os.pathsep.join([str(toolkit / "bin"), environment.get("PATH", os.defpath)])
-    lines = []
+
+    def said(line: str) -> None:
+        log.write(line)
+        download = re.match(r"\s*Downloading (\S+?)-[\d.]+\S* \(([\d.]+) ([MG])B\)", line)
+        if download and float(download[2]) * (1000 if download[3] == "G" else 1) >= LARGE:
+            say(f"    downloading {download[1].rsplit('/')[-1]}, {download[2]} {download[3]}B")
+
     log.write("$ " + " ".join(command) + "\n")
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
-    )
-    try:
-        for line in process.stdout:
-            log.write(line)
-            lines.append(line.rstrip())
-            download = re.match(r"\s*Downloading (\S+?)-[\d.]+\S* \(([\d.]+) ([MG])B\)", line)
-            if download and float(download[2]) * (1000 if download[3] == "G" else 1) >= LARGE:
-                say(f"    downloading {download[1].rsplit('/')[-1]}, {download[2]} {download[3]}B")
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    code, lines = run(command, said, env=environment)
     if code == 0:
         return True
     if step.failed is not None:
         if step.failed:
             say("  " + step.failed)
         return False
-    last = "".join(f"\n    {line}" for line in telling(lines))
     network = any(word in line for line in lines for word in ("connection broken", "timed out", "NewConnectionError"))
     raise SetupError(
-        f"pip failed while it installed {step.what}. What it said last (all of it: {log.name}):{last}\n  "
+        f"pip failed while it installed {step.what}. What it said last (all of it: {log.name}):"
+        + telling(lines)
+        + "\n  "
         + ("It could not reach the package index: is this machine online, or behind a proxy?\n  " if network else "")
         + "What was done so far is kept: put it right and run the same command again."
     )
 
 
-def telling(lines: "list[str]") -> "list[str]":
-    """The last lines of pip that tell something: it repeats itself, and blames subprocesses."""
+def telling(lines: "list[str]") -> str:
+    """The last lines of a child that tell something: pip repeats itself, and blames subprocesses."""
     noise = re.compile(r"\s*($|note:|\[|[×│╰]|error: subprocess-exited-with-error|WARNING: (Location|Retrying))")
     kept = dict.fromkeys(line.strip()[:200] for line in lines if not noise.match(line))
-    return list(kept)[-5:]
+    return "".join(f"\n    {line}" for line in list(kept)[-5:])
 
 
 def make_venv() -> None:
@@ -208,22 +246,29 @@ def make_venv() -> None:
     if venv_python().exists():
         if subprocess.run([str(venv_python()), "-c", code], stderr=subprocess.DEVNULL).returncode == 0:
             return
-        say("  .venv cannot be used any more (its Python is gone or too old): making it anew")
-    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
-    if made.returncode != 0:
-        raise SetupError(f"{' '.join(command)} failed:\n    " + made.stdout.strip().replace("\n", "\n    "))
+        say("  .venv cannot be used any more (its Python or pip is gone or too old): making it anew")
+    venv = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
+    # venv would do this too, but keeps to itself why it failed: a full disk, for example.
+    with_pip = [str(venv_python()), "-I", "-m", "ensurepip", "--default-pip"]
+    for command in (venv, with_pip):
+        code, lines = run(command)
+        if code != 0:
+            raise SetupError(f"{' '.join(command)} failed:" + telling(lines))
 
 
 @contextlib.contextmanager
 def lock():
-    """One set-up at a time in this folder, so that `make lab` and `make test` may be started together."""
+    """One set-up at a time in this folder, so that `make lab` and `make test` may be started together.
+
+    The lock lasts until also the last child has ended that ``run`` started. There is none on Windows.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
     folder = os.open(ROOT, os.O_RDONLY)
+    os.set_inheritable(folder, True)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -260,11 +305,14 @@ def say(line: str) -> None:
 
 
 def with_other_python() -> int:
-    """Runs this script with a Python that will do."""
+    """Runs this script with a Python that will do: in this same process where that is possible, for signals."""
     other = other_python()
     if other is None:
         raise SetupError(why_not(sys.version_info[:2], sys.executable))
-    return subprocess.call([other, str(Path(__file__).resolve())])
+    command = [other, str(Path(__file__).resolve())]
+    if os.name == "posix":
+        os.execv(other, command)
+    return subprocess.call(command)
 
 
 def main() -> int:
@@ -293,6 +341,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    for name in ("SIGTERM", "SIGHUP"):  # like Ctrl-C, so that pip is ended too; but nohup is respected
+        if signal.getsignal(getattr(signal, name, signal.SIGINT)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         sys.exit(main())
     except (SetupError, OSError) as error:
