@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +26,10 @@ from . import trust
 from .atomic import ABANDONED
 from .device import gpus
 from .model_digest import model_sha256
-from .plan import PlanError, load_plan, plain_options, plan_bytes, save_plan
+from .plan import PlanDamaged, PlanError, load_plan, plain_options, plan_bytes, save_plan
 from .trt import FLAVOUR, VERSION
 
-SCHEMA = 1  # raise it when entries of an earlier release must not be found any more
+SCHEMA = 2  # raise it when entries of an earlier release must not be found any more
 _ENTRY = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]{16}\.part")  # an entry, or one that is being written
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class PlanCache:
             return plan
         plan = plan_bytes(build())
         trust.remember(plan)
+        trust.remember(_bond(key, plan))
         self._store(key, plan, options)
         return plan
 
@@ -73,17 +76,23 @@ class PlanCache:
     def clear(self) -> None:
         """Deletes all plans of the cache, and nothing else in its folder."""
         for entry in self._entries():
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry)
 
     def _load(self, key: str) -> bytes | None:
         entry = self.folder / key
-        if not entry.exists():
+        try:
+            there = entry.lstat()
+        except OSError:
             return None
         try:
+            if not stat.S_ISDIR(there.st_mode):
+                raise PlanDamaged(f"{entry} is not a folder")
             plan = load_plan(entry / "engine.plan")
+            if not trust.is_trusted(_bond(key, plan)):
+                raise PlanError(f"{entry} holds a plan that was built for another model or with other options")
         except (PlanError, OSError) as error:
             _log.warning("a cached plan is not used, but built again: %s", error)
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry)
             return None
         try:
             os.utime(entry)  # used just now; plans are evicted by this time
@@ -97,15 +106,16 @@ class PlanCache:
         if len(plan) > self.limit:
             _log.warning("a plan of %d bytes is not kept: the cache may hold %d", len(plan), self.limit)
             return
-        entry, unfinished = self.folder / key, self.folder / f".{key}.{secrets.token_hex(8)}.part"
+        self._evict()  # before writing: a full disk may be full of what killed processes left here
+        unfinished = self.folder / f".{key}.{secrets.token_hex(8)}.part"
         try:
             save_plan(unfinished / "engine.plan", plan, options=options)
-            os.rename(unfinished, entry)
-        except OSError as error:
-            if not entry.exists():
+            os.rename(unfinished, self.folder / key)
+        except (OSError, ValueError) as error:
+            if self._load(key) is None:
                 _log.warning("the plan was built, but could not be kept in the cache: %s", error)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _remove(unfinished)
         self._evict()
 
     def _evict(self) -> None:
@@ -114,22 +124,40 @@ class PlanCache:
         for used, size, entry in entries:
             abandoned = entry.name.endswith(".part") and time.time() - used > ABANDONED
             if abandoned or (total > self.limit and not entry.name.endswith(".part")):
-                shutil.rmtree(entry, ignore_errors=True)
+                _remove(entry)
                 total -= size
 
     def _entries(self) -> list[Path]:
         return [entry for entry in self.folder.glob("*") if _ENTRY.fullmatch(entry.name)]
 
 
+def _bond(key: str, plan: bytes) -> bytes:
+    """What is noted as built here beside the plan itself: that it was built for this key. A file in the cache could say
+    so too, but whoever can exchange two entries can exchange such files as well."""
+    return f"{key} {trust.sha256(plan)}".encode()
+
+
+def _remove(entry: Path) -> None:
+    """Deletes a folder with what is in it, or a file. Of a link only the link itself: what it leads to is not ours."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            entry.unlink()
+
+
 def _used(entry: Path) -> float:
     try:
-        return entry.stat().st_mtime
+        return entry.lstat().st_mtime
     except OSError:  # evicted by another process meanwhile
         return 0.0
 
 
 def _size(entry: Path) -> int:
     try:
-        return sum(file.stat().st_size for file in entry.iterdir())
+        status = entry.lstat()
+        if stat.S_ISDIR(status.st_mode):
+            return sum(file.lstat().st_size for file in entry.iterdir())
+        return status.st_size
     except OSError:
         return 0

@@ -5,6 +5,8 @@ import os
 import random
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +81,8 @@ def files(folder) -> list[str]:
     return sorted(file.name for file in folder.rglob("*") if file.is_file())
 
 
-SPECIAL = ("pipe", "device", "socket", "folder", "circle", "holes")
+_HANDLES = Path("/proc/self/fd")
+SPECIAL = ("pipe", "device", "folder", "circle", "holes", *(["socket"] if _HANDLES.exists() else []))
 
 
 def make_special(path: Path, kind: str) -> None:
@@ -94,9 +97,9 @@ def make_special(path: Path, kind: str) -> None:
     elif kind == "device":
         path.symlink_to("/dev/zero")
     elif kind == "socket":
-        folder = os.open(path.parent, os.O_RDONLY)  # its path may be too long for a socket
+        folder = os.open(path.parent, os.O_RDONLY)  # the path itself may be too long for a socket
         with socket.socket(socket.AF_UNIX) as made:
-            made.bind(f"/proc/self/fd/{folder}/{path.name}" if os.path.exists("/proc/self/fd") else str(path))
+            made.bind(str(_HANDLES / str(folder) / path.name))
         os.close(folder)
     elif kind == "folder":
         path.mkdir()
@@ -111,3 +114,14 @@ def limit_memory(more: int = 1 << 30) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 1 << 20
     most = pages * os.sysconf("SC_PAGE_SIZE") + more
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def in_a_child(script: str, folder: Path, seconds: float = 240) -> str:
+    """What the script prints, in a Python of its own that can import from tests/ and finds the folder in sys.argv[1].
+    Raises AssertionError with its traceback if it fails."""
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path, "WORKBOOK_STATE": str(folder / "state")}
+    command = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

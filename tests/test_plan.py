@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from plan_fixtures import KERNEL as KERNEL
-from plan_fixtures import SPECIAL, build, files, flipped, made_up, make_plan, own_state, relu_network  # noqa: F401
+from plan_fixtures import KERNEL, SPECIAL, build, files, flipped, in_a_child, made_up, make_plan, relu_network
 from plan_fixtures import other_plan as other_plan
+from plan_fixtures import own_state as own_state
 from plan_fixtures import plan as plan
 
 import helpers.plan
@@ -521,16 +521,6 @@ def special(tmp_path_factory) -> dict:
         "print(json.dumps(answers))"
     )
     return json.loads(in_a_child(script, tmp_path_factory.mktemp("special")))
-
-
-def in_a_child(script: str, folder: Path) -> str:
-    """What the script prints, which may import from tests/ and finds the folder in sys.argv[1]."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(helpers.plan.__file__).parents[1])])
-    environment = {**os.environ, "PYTHONPATH": path, "WORKBOOK_STATE": str(folder / "state")}
-    command = [sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @posix

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from plan_fixtures import build, files, flipped, own_state, relu_network  # noqa: F401
+from plan_fixtures import SPECIAL, build, files, flipped, in_a_child, own_state, relu_network  # noqa: F401
 from plan_fixtures import other_plan as other_plan
 from plan_fixtures import plan as plan
 
@@ -24,6 +25,9 @@ from helpers.plan_cache import PlanCache
 from helpers.trt import has
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs links, pipes and limits as POSIX has them")
 
 
 class Build:
@@ -136,6 +140,112 @@ class TestBadEntries:
         helpers.plan.save_plan(entry(cache), other_plan)
         assert cache.get_or_build(b"model", None, Build(plan)) == plan
 
+    def test_entries_that_were_exchanged_are_built_again(self, cache, plan, other_plan, caplog):
+        """Both were built here, and each is a good plan: but of another model."""
+        made = {b"one": plan, b"other": other_plan}
+        for name, content in made.items():
+            cache.get_or_build(name, None, Build(content))
+        first, second = (entry(cache, name).parent for name in made)
+        first.rename(cache.folder / "aside")
+        second.rename(first)
+        (cache.folder / "aside").rename(second)
+        builds = {name: Build(content) for name, content in made.items()}
+        for _ in range(2):
+            for name, content in made.items():
+                assert cache.get_or_build(name, None, builds[name]) == content
+        assert [one.calls for one in builds.values()] == [1, 1]
+        assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+        for record, place in zip(caplog.records, (first, second), strict=True):
+            assert f"{place} holds a plan that was built for another model or with other options" in record.message
+
+    def test_options_that_were_exchanged_too(self, cache, plan, other_plan):
+        for options, content in (({"a": 1}, plan), ({"a": 2}, other_plan)):
+            cache.get_or_build(b"model", options, Build(content))
+        shutil.copytree(
+            entry(cache, options={"a": 2}).parent, entry(cache, options={"a": 1}).parent, dirs_exist_ok=True
+        )
+        made = Build(plan)
+        assert cache.get_or_build(b"model", {"a": 1}, made) == plan
+        assert made.calls == 1
+
+    @posix
+    @pytest.mark.parametrize("kind", ["file", "pipe", "link to a folder", "to an entry", "to nothing", "circle"])
+    def test_an_entry_that_is_no_folder_is_replaced(self, cache, plan, kind, tmp_path, caplog):
+        theirs = tmp_path / "theirs"
+        if kind == "to an entry":
+            cache.get_or_build(b"model", None, Build(plan))
+            entry(cache).parent.rename(theirs)
+        else:
+            cache.folder.mkdir()
+            theirs.mkdir()
+            (theirs / "engine.plan").write_bytes(b"precious")
+        place = entry(cache).parent
+        if kind == "file":
+            place.write_text("x")
+        elif kind == "pipe":
+            os.mkfifo(place)
+        else:
+            place.symlink_to({"to nothing": tmp_path / "nowhere", "circle": place}.get(kind, theirs))
+        before = {path.name: path.read_bytes() for path in theirs.iterdir()}
+        made = Build(plan)
+        for _ in range(3):
+            assert cache.get_or_build(b"model", None, made) == plan
+        assert made.calls == 1
+        assert place.is_dir()
+        assert not place.is_symlink()
+        assert f"{place} is not a folder" in caplog.text
+        assert {path.name: path.read_bytes() for path in theirs.iterdir()} == before
+
+    @posix
+    @pytest.mark.parametrize("which", ["engine.plan", "engine.plan.json"])
+    def test_special_files_in_an_entry_are_built_again(self, tmp_path, which):
+        """In a process that may neither hang nor fill the memory."""
+        script = (
+            "import signal, sys; from pathlib import Path; from plan_fixtures import *\n"
+            "from helpers.plan_cache import PlanCache\n"
+            "cache, plan = PlanCache(Path(sys.argv[1], 'cache')), made_up(0)\n"
+            "cache.get_or_build(b'model', None, lambda: plan); limit_memory(); signal.alarm(60)\n"
+            "for kind in SPECIAL:\n"
+            f"    make_special(cache.folder / cache.key(b'model') / '{which}', kind)\n"
+            "    builds = []\n"
+            "    def build(): builds.append(1); return plan\n"
+            "    for _ in range(2): assert cache.get_or_build(b'model', None, build) == plan\n"
+            "    print(kind, len(builds))"
+        )
+        assert in_a_child(script, tmp_path).splitlines() == [f"{kind} 1" for kind in SPECIAL]
+
+    @posix
+    def test_links_are_not_followed_when_entries_are_deleted(self, cache, plan, tmp_path):
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        (theirs / "engine.plan").write_bytes(bytes(100_000))
+        cache.get_or_build(b"model", None, Build(plan))
+        size = cache.size()
+        (cache.folder / ("0" * 64)).symlink_to(theirs)
+        (cache.folder / ("1" * 64)).symlink_to(theirs / "engine.plan")
+        (entry(cache).parent / "more").symlink_to(theirs)
+        assert size < cache.size() < size + 10_000  # what they lead to does not count
+        cache.clear()
+        assert os.listdir(cache.folder) == []
+        assert (theirs / "engine.plan").stat().st_size == 100_000
+
+    def test_an_entry_that_cannot_be_removed_is_reported(self, cache, plan, monkeypatch, caplog):
+        cache.get_or_build(b"model", None, Build(plan))
+        entry(cache).write_bytes(b"damaged")
+        monkeypatch.setattr(helpers.plan_cache, "_remove", lambda entry: None)
+        assert cache.get_or_build(b"model", None, Build(plan)) == plan
+        assert "is not a TensorRT plan" in caplog.text
+        assert "could not be kept in the cache" in caplog.text
+
+    def test_another_process_that_was_faster_is_no_reason_for_a_warning(self, cache, plan, caplog):
+        def build():
+            PlanCache(cache.folder).get_or_build(b"model", None, Build(plan))
+            return plan
+
+        assert cache.get_or_build(b"model", None, build) == plan
+        assert caplog.text == ""
+        assert len(os.listdir(cache.folder)) == 1
+
 
 class TestBuildsThatFail:
     def test_its_exception_passes_through(self, cache):
@@ -200,13 +310,19 @@ class TestDisk:
         assert sorted(file.name for file in cache.folder.iterdir()) == ["mine", "mine.txt"]
         assert cache.size() == 0
 
-    def test_what_a_killed_process_left_goes_with_a_later_build(self, cache, plan):
+    def test_what_a_killed_process_left_goes_before_a_later_build_is_written(self, cache, plan, monkeypatch):
         left = [cache.folder / f".{cache.key(b'model')}.{digit * 16}.part" for digit in "01"]
         for folder in left:
             folder.mkdir(parents=True)
             (folder / "engine.plan").write_bytes(plan)
         assert cache.size() == 2 * len(plan)
         os.utime(left[0], (0, 0))
+
+        def full(handle, real=os.fsync):
+            assert not left[0].exists(), "a full disk may be full of these"
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", full)
         cache.get_or_build(b"model", None, Build(plan))
         assert [folder.exists() for folder in left] == [False, True]  # the other may still be at work
 
