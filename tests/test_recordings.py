@@ -21,6 +21,7 @@ from helpers.recordings import (
     recordings_path,
     save_recordings,
     similar_recording,
+    similarity,
     source_hash,
     split_gate,
 )
@@ -100,6 +101,7 @@ class TestTheFile:
         save_recordings(tmp_path / "x.json", [])
         assert list(tmp_path.iterdir()) == []
         assert load_recordings(tmp_path / "x.json") == []
+        save_recordings(tmp_path / "x.json", [])
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -163,6 +165,15 @@ class TestTheFile:
         with pytest.raises(
             RecordingError, match=rf"x\.json.* recording.*{message}.*; restore it, or delete it and run"
         ):
+            load_recordings(path)
+
+    def test_the_one_that_cannot_be_shown_is_named_by_its_number(self, tmp_path):
+        path = tmp_path / "x.json"
+        save_recordings(path, [RECORDING, RECORDING, RECORDING])
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["cells"][1]["date"] = None
+        path.write_text(json.dumps(document), encoding="utf-8")
+        with pytest.raises(RecordingError, match="recording 2: date is of the type NoneType"):
             load_recordings(path)
 
     @pytest.mark.parametrize("kind", ["application/javascript", "text/markdown", "text/latex", "image/svg+xml", "x"])
@@ -256,7 +267,13 @@ class TestSearching:
     def test_the_check_of_an_exercise_depends_on_the_answer_above(self, root):
         stub, solution = (replace(RECORDING, after=after, date=after) for after in ("stub", "solution"))
         save_recordings(recordings_path("07_b", root), [stub, solution])
-        for shown, date in ([], "stub"), (["stub", "x"], "stub"), (["stub", "solution", "x"], "solution"):
+        expected = (
+            ([], "stub"),
+            (["stub", "x"], "stub"),
+            (["solution"], "solution"),
+            (["stub", "solution", "x"], "solution"),
+        )
+        for shown, date in expected:
             assert find_recording(RECORDING.source, root, shown)[1].date == date
         assert find_recording(RECORDING.source, root, ["solution", "stub"])[1].date == "stub"
 
@@ -277,6 +294,14 @@ class TestSearching:
         assert similar_recording(RECORDING.source, root) == ("07_b", RECORDING)
         with pytest.raises(RecordingError, match=r"00_bad\.json"):
             find_recording("%%needs gpu\nrun(plans)", root)
+
+    def test_likeness_counts_what_comes_often_too(self):
+        long = "\n".join(f"x{n} = {n}" for n in range(100))
+        assert similarity(long, long + "\ny") > 0.99
+
+    def test_the_workbooks_own_are_searched_unless_another_folder_is_named(self):
+        first, *_ = load_recordings(recordings_path("07_execution"))
+        assert find_recording(first.source) == ("07_execution", first)
 
     def test_the_difference_is_short(self):
         lines = difference("a\nb\nc\nd\ne\nf", "a\nb\nc\nd\ne\ng").splitlines()
