@@ -15,15 +15,14 @@ import dataclasses
 import io
 import itertools
 import json
-import os
 import re
-import stat
 import tokenize
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .atomic import open_regular
 from .outdated import Finding, Program
 
 LARGEST_FILE = 16 << 20  # bytes; of a notebook, most are outputs
@@ -140,17 +139,15 @@ def _open(line: str, quote: str, depth: int) -> tuple[str, int, bool]:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a regular file. Raises OSError and UnreadableSource; never waits for a pipe or a device."""
+    """The content of a regular file. Raises OSError and UnreadableSource."""
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("not a regular file")
+        with open_regular(path) as file:
             content = file.read(LARGEST_FILE + 1)
-            if content is None or len(content) > LARGEST_FILE:
-                raise ValueError(f"larger than {LARGEST_FILE >> 20} MB")
-            return content
-    except (ValueError, MemoryError) as error:  # ValueError: also a name with a null byte in it
+    except (ValueError, MemoryError) as error:  # ValueError: a name with a null byte in it
         raise UnreadableSource(f"{path}: {error or 'too large for the memory'}") from None
+    if content is None or len(content) > LARGEST_FILE:  # None: a file of the system that has nothing to say yet
+        raise UnreadableSource(f"{path}: larger than {LARGEST_FILE >> 20} MB")
+    return content
 
 
 def _code_cells(path: Path) -> list[tuple[int, str]]:
