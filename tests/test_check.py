@@ -28,7 +28,7 @@ from helpers.builder import build_plan
 from helpers.check import check, check_worker
 from helpers.file_kind import first_look
 from helpers.onnx_parser import parse_onnx
-from helpers.operator_trials import OPERATORS
+from helpers.operator_trials import OPERATORS, judge_operators
 from helpers.report import EXIT_CODES, MOST, MOST_ROWS, Operator, Problem, Report, Tensor
 from helpers.trt import FLAVOUR, VERSION, has
 from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
@@ -556,6 +556,31 @@ def test_not_every_operator_is_tried_alone(worker):
     assert {kind for kind, verdict in verdicts(report).items() if verdict == "crashes TensorRT"} == {"Foo90"}
 
 
+def test_blamed_nodes_are_tried_and_good_outcomes_do_not_acquit_them():
+    facts = {"operators": [["", "Foo", 1, 9, [0, 1, 2]], ["", "Bar", 1, 1, [3]]]}
+    error = {"operator": "Foo", "kind": "Foo", "names": [], "count": 0, "places": [7, 2]}
+    good, bad = {"made": True, "message": None}, {"made": True, "message": "alone", "errors": []}
+
+    def judged(text: str, *outcomes: dict) -> tuple[list[int], tuple[str, str], str]:
+        tried, waiting = [], list(outcomes)
+
+        def attempt(function, path, place, **named):
+            tried.append(place)
+            return waiting.pop(0), None
+
+        report = Report("m", operators=[Operator("", "Foo", 1, 9), Operator("", "Bar", 1, 1)])
+        judge_operators(report, facts, "m.onnx", attempt, "parsed", "refused", [{**error, "text": text}])
+        assert not waiting
+        foo, bar = report.operators
+        return tried, (foo.verdict, foo.reason), bar.verdict
+
+    assert judged("no", good, good, good) == ([7, 2, 0], ("not supported", "no"), "parsed")
+    assert judged("no", *[{"made": False}] * 3) == ([7, 2, 0], ("not supported", "no"), "parsed")
+    assert judged("wants a constant", good, good, good)[1] == ("needs a constant input", "wants a constant")
+    assert judged("no", good, bad, {"made": False}, good) == ([7, 2, 2, 0], ("not supported", "alone"), "parsed")
+    assert judged("no", bad, good, good, good)[1] == ("needs a constant input", "alone")
+
+
 def test_a_check_stops_at_the_time_limit():
     start = time.monotonic()
     report = check(LENET, build=True, timeout=0.0001)
@@ -592,11 +617,17 @@ def test_many_crashes_end_at_the_time_limit(worker):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_shape_inference_takes_no_memory_for_values_that_nobody_has(worker):
-    """It makes an object for each value of a vector, if it is allowed to: 16 GB for this one."""
-    axis = [small.value(name, small.FLOAT, [1 << 28]) for name in "xy"]
-    model = small.model([small.node("Relu", ["x"], ["y"])], axis[:1], axis[1:])
-    report = check(model, memory=1 << 30, worker=worker)
-    assert report.convertible, report.summary
+    """It makes an object for each value of a vector, if it is allowed to: 16 GB for each of these."""
+    vectors = [small.value(name, small.FLOAT, [1 << 28]) for name in "xy"]
+    by_input = small.model([small.node("Add", ["x", "x"], ["y"])], vectors[:1], vectors[1:])
+    weight = small.in_file("weights.bin", [1 << 28])
+    by_weight = small.model(
+        [small.node("Add", ["w", "w"], ["z"]), small.node("Relu", ["x"], ["y"])], constants=[weight]
+    )
+    for model in (by_input, by_weight):
+        report = check(model, memory=1 << 30, worker=worker)
+        assert "memory limit" not in report.summary
+        assert report.convertible or "external data is missing" in report.summary, report.summary
 
 
 # What is no model

@@ -76,6 +76,7 @@ def test_weights_count_wherever_they_stand(place, folder):
         ("weights.bin", {"offset": "9" * 30}, "short"),
         ("weights.bin", {"offset": "-1"}, "short"),
         ("weights.bin", {"length": "x"}, "short"),
+        ("weights.bin", {"length": "-1"}, "short"),
     ],
 )
 def test_what_is_wrong_with_a_file(location, entries, wrong, folder):
@@ -89,8 +90,14 @@ def test_what_is_wrong_with_a_file(location, entries, wrong, folder):
 
 def test_a_tensor_is_read_as_far_as_its_shape_says(folder):
     np.ones(100, np.float32).tofile(folder / "shared.bin")
-    found = facts_of(small.model([], constants=[small.in_file("shared.bin"), small.in_file("shared.bin")]), folder)
-    assert found["weights"]["values"] == 8
+    constants = [small.in_file("shared.bin"), small.in_file("shared.bin", length=400)]
+    assert facts_of(small.model([], constants=constants), folder)["weights"]["values"] == 8
+
+
+def test_external_data_without_a_place_is_refused(folder):
+    nowhere = small.TensorProto(name="w", data_type=small.FLOAT, dims=[4], data_location=small.TensorProto.EXTERNAL)
+    found = facts_of(small.model([], constants=[nowhere]), folder)
+    assert [(file["name"], file["wrong"]) for file in found["external"]] == [("", "outside")]
 
 
 def test_no_trial_looks_for_external_data_in_the_current_folder(folder):
