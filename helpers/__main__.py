@@ -96,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--build", action="store_true", help="build it too, not only parse it")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.add_argument("--html", type=_page, metavar="FILE", help="write the report to a file, as HTML")
-    check.add_argument("--timeout", type=_positive, default=120, metavar="S", help="seconds for each step (120)")
-    check.add_argument("--memory", type=_positive, default=8, metavar="GB", help="memory that a step may take (8)")
+    check.add_argument(
+        "--timeout", type=_positive, default=120, metavar="S", help="seconds that the whole check may take (120)"
+    )
+    check.add_argument("--memory", type=_positive, default=8, metavar="GB", help="memory in GB that it may take (8)")
     check.set_defaults(run=_check)
 
     whatis = commands.add_parser(
