@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 
@@ -85,9 +85,15 @@ def locations(tensor: Any) -> list[str]:
 
 
 def inside(folder: Path, location: str) -> bool:
-    """Whether a location of external data stays in the model's folder, as ONNX demands, links followed."""
+    """Whether a location of external data stays in the model's folder, as ONNX demands, links followed.
+
+    Absolute ones and those with .. are refused wherever they lead: behind links, not all readers of ONNX understand
+    them alike.
+    """
+    if not location or Path(location).anchor or ".." in PureWindowsPath(location).parts:  # which end at / and \
+        return False
     try:
-        return bool(location) and (folder / location).resolve().is_relative_to(folder.resolve())
+        return (folder / location).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # of a name with a null byte, of links in a circle
         return False
 
