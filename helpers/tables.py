@@ -2,15 +2,17 @@
 
 Needs pandas for the table.
 
->>> relu = Layer(0, "relu1", "ACTIVATION", inputs=(), outputs=())
->>> unmatched_layers([relu], [])
-({0}, set())
+>>> relu, sum = (Layer(0, "one", kind, inputs=(), outputs=()) for kind in ("ACTIVATION", "ELEMENTWISE"))
+>>> align_layers([relu, sum], [sum])
+[(0, None), (1, 0)]
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas
@@ -90,58 +92,65 @@ def network_table(network: trt.INetworkDefinition) -> pandas.DataFrame:
     return pandas.DataFrame(rows, index=index, columns=["name", "type", "inputs", "outputs", "shape", "dtype"])
 
 
-def unmatched_layers(left: Sequence[Layer], right: Sequence[Layer]) -> tuple[set[int], set[int]]:
-    """Indices of the layers that only the left, and only the right network has.
+def feeds(layers: Sequence[Layer]) -> list[list[int]]:
+    """Lists for each layer which ones it reads, as positions in ``layers``."""
+    makers = {tensor.name: number for number, layer in enumerate(layers) for tensor in layer.outputs}
+    return [[makers[tensor.name] for tensor in layer.inputs if tensor.name in makers] for layer in layers]
 
-    Both are read in the order in which their outputs need them, whatever order they were made in, and matched by the
-    longest common subsequence of types; equal shapes and names decide between equally long ones.
+
+def in_order_of_need(layers: Sequence[Layer]) -> list[Layer]:
+    """Sorts layers so that each stands after those that it reads, input by input; a loop is cut somewhere."""
+    reads = feeds(layers)
+    read = {number for several in reads for number in several}
+    ends = [number for number in range(len(layers)) if number not in read]
+    ordered: list[Layer] = []
+    begun: set[int] = set()
+    stack = [(number, False) for number in reversed([*ends, *range(len(layers))])]  # all, since loops have no end
+    while stack:
+        number, done = stack.pop()
+        if done:
+            ordered.append(layers[number])
+        elif number not in begun:
+            begun.add(number)
+            stack += [(number, True), *((feed, False) for feed in reversed(reads[number]))]
+    return ordered
+
+
+def align_layers(left: Sequence[Layer], right: Sequence[Layer]) -> list[tuple[int | None, int | None]]:
+    """Pairs the positions of layers that correspond, in order; None stands for what only the other side has.
+
+    This is the longest common subsequence of types; equal shapes and names decide between equally long ones.
     """
-    a, b = _in_order_of_need(left), _in_order_of_need(right)
-    best = [[0.0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    codes: dict[tuple, int] = {}
+    a, b = (np.array([_codes(layer, codes) for layer in layers]).reshape(-1, 3) for layers in (left, right))
+    pair, skip = np.zeros((2, len(a), len(b)), bool)  # from here on it is best to pair; as good to skip the left one
+    below = np.zeros(len(b) + 1)
     for i in reversed(range(len(a))):
-        for j in reversed(range(len(b))):
-            best[i][j] = max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + _likeness(a[i], b[j]))
+        same = b == a[i]
+        # A thousand times the bonus for shapes and names is less than one more pair.
+        paired = np.where(same[:, 0], below[1:] + 1 + 2.0**-11 * same[:, 1] + 2.0**-12 * same[:, 2], -1)
+        here = np.append(np.maximum(below[:-1], paired), 0)
+        here = np.maximum.accumulate(here[::-1])[::-1]
+        pair[i], skip[i], below = here[:-1] == paired, here[:-1] == below[:-1], here
+    pairs: list[tuple[int | None, int | None]] = []
     i = j = 0
-    only_left, only_right = {layer.index for layer in a}, {layer.index for layer in b}
     while i < len(a) and j < len(b):
-        likeness = _likeness(a[i], b[j])
-        if likeness and best[i][j] == best[i + 1][j + 1] + likeness:
-            only_left.discard(a[i].index)
-            only_right.discard(b[j].index)
+        if pair[i, j]:
+            pairs.append((i, j))
             i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j]:
+        elif skip[i, j]:
+            pairs.append((i, None))
             i += 1
         else:
+            pairs.append((None, j))
             j += 1
-    return only_left, only_right
+    return pairs + [(k, None) for k in range(i, len(a))] + [(None, k) for k in range(j, len(b))]
 
 
-def _likeness(a: Layer, b: Layer) -> float:
-    """0 for other types, else 1 and a little: all bonuses together must not outweigh one more match."""
-    if a.type != b.type:
-        return 0.0
-    same_shapes = [t.shape for t in a.outputs] == [t.shape for t in b.outputs]
-    return 1.0 + 2.0**-11 * same_shapes + 2.0**-12 * (a.name == b.name)
-
-
-def _in_order_of_need(layers: Sequence[Layer]) -> list[Layer]:
-    """Every layer after those that feed it, input by input, starting from the layers that feed none."""
-    makers = {tensor.name: layer for layer in layers for tensor in layer.outputs}
-    read = {tensor.name for layer in layers for tensor in layer.inputs}
-    ends = [layer for layer in layers if not any(tensor.name in read for tensor in layer.outputs)]
-    ordered: dict[int, Layer] = {}
-    begun: set[int] = set()
-    stack = [(layer, False) for layer in reversed([*ends, *layers])]  # all layers, since loops have no end
-    while stack:
-        layer, done = stack.pop()
-        if done:
-            ordered[layer.index] = layer
-        elif layer.index not in begun:
-            begun.add(layer.index)
-            stack.append((layer, True))
-            feeders = [makers[tensor.name] for tensor in layer.inputs if tensor.name in makers]
-            stack += [(feeder, False) for feeder in reversed(feeders)]
-    return list(ordered.values())
+def _codes(layer: Layer, codes: dict[tuple, int]) -> list[int]:
+    """Numbers that are equal where types, shapes or names are."""
+    keys = (("type", layer.type), tuple(tensor.shape for tensor in layer.outputs), ("name", layer.name))
+    return [codes.setdefault(key, len(codes)) for key in keys]
 
 
 def check_network(network: object) -> None:

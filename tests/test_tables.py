@@ -9,7 +9,7 @@ import pytest
 from helpers.builder import create_network, keep
 from helpers.lenet import lenet_network
 from helpers.onnx_parser import parse_onnx
-from helpers.tables import network_table, read_layers, unmatched_layers
+from helpers.tables import Layer, Tensor, align_layers, feeds, in_order_of_need, network_table, read_layers
 from helpers.trt import has, trt
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
@@ -97,37 +97,55 @@ def test_what_is_no_network(function):
         function("lenet.onnx")
 
 
-class TestUnmatchedLayers:
+class TestAlignLayers:
+    def only(self, left, right):
+        pairs = align_layers(left, right)
+        for side, layers in enumerate((left, right)):  # every layer once, in order
+            assert [pair[side] for pair in pairs if pair[side] is not None] == list(range(len(layers)))
+        return {i for i, j in pairs if j is None}, {j for i, j in pairs if i is None}
+
     def test_the_parser_adds_shuffles(self, parsed, handmade):
-        left, right = unmatched_layers(read_layers(parsed), read_layers(handmade))
-        assert right == set()
-        assert len(left) == parsed.num_layers - handmade.num_layers > 0
-        assert trt.LayerType.SHUFFLE in {parsed.get_layer(i).type for i in left}
+        left, right = (in_order_of_need(read_layers(network)) for network in (parsed, handmade))
+        only_left, only_right = self.only(left, right)
+        assert only_right == set()
+        assert len(only_left) == parsed.num_layers - handmade.num_layers > 0
+        assert {left[i].type for i in only_left} == {"SHUFFLE"}
         # The shuffle that flattens the images is in both.
-        flatten = next(
-            i for i in range(parsed.num_layers) if tuple(parsed.get_layer(i).get_output(0).shape) == (-1, 800)
-        )
-        assert flatten not in left
+        assert (-1, 800) not in {left[i].outputs[0].shape for i in only_left}
 
     def test_a_network_matches_itself(self, parsed):
         layers = read_layers(parsed)
-        assert unmatched_layers(layers, layers) == (set(), set())
+        assert align_layers(layers, layers) == [(i, i) for i in range(len(layers))]
 
     def test_both_sides_and_either_empty(self, handmade):
         layers = read_layers(handmade)
         everything = set(range(len(layers)))
-        assert unmatched_layers(layers, []) == (everything, set())
-        assert unmatched_layers([], layers) == (set(), everything)
+        assert self.only(layers, []) == (everything, set())
+        assert self.only([], layers) == (set(), everything)
+        assert align_layers([], []) == []
 
-    def test_equal_shapes_decide(self):
-        def network(*channels):
-            network = create_network()
-            x = network.add_input("x", trt.float32, (1, 1, 8, 8))
-            for n in channels:
-                kernel = keep(network, np.zeros((n, x.shape[1], 1, 1), np.float32))
-                x = network.add_convolution_nd(x, n, (1, 1), kernel).get_output(0)
-            network.mark_output(x)
-            return network
+    def test_other_types_never_share_a_row(self):
+        one, other = (Layer(0, "same", kind, (), ()) for kind in ("ACTIVATION", "POOLING"))
+        assert self.only([one, other, one], [other, one, other]) in [({0}, {2}), ({2}, {0})]
 
-        left, right = network(2, 3, 4), network(3)
-        assert unmatched_layers(read_layers(left), read_layers(right)) == ({0, 2}, set())
+    def test_equal_shapes_decide_and_then_names(self):
+        def layers(*channels, names="abc"):
+            return [
+                Layer(i, name, "CONVOLUTION", (), (Tensor("", (1, n, 8, 8), "FLOAT"),))
+                for i, (name, n) in enumerate(zip(names, channels, strict=False))
+            ]
+
+        assert self.only(layers(2, 3, 4), layers(3)) == ({0, 2}, set())
+        assert self.only(layers(3, 3, 3), layers(3, names="b")) == ({0, 2}, set())
+
+
+def test_layers_stand_after_those_that_they_read():
+    network = create_network()
+    x = network.add_input("x", trt.float32, (1, 4))
+    late = add_constant(network, np.ones((1, 4), np.float32))
+    y = network.add_activation(x, trt.ActivationType.RELU).get_output(0)
+    network.mark_output(network.add_elementwise(y, late, trt.ElementWiseOperation.SUM).get_output(0))
+    layers = read_layers(network)
+    assert [layer.index for layer in in_order_of_need(layers)] == [1, 0, 2]
+    assert [layer.index for layer in in_order_of_need(layers[::-1])] == [1, 0, 2]
+    assert feeds(layers) == [[], [], [1, 0]]
