@@ -61,7 +61,8 @@ def user_folder(variable: str, default: str) -> Path:
 
 
 def path() -> Path:
-    """The list itself: one SHA-256 in a line, "-" before it where a plan was forgotten; the last line counts."""
+    """The list itself: one SHA-256 in a line, "-" before it where a plan was forgotten; the last line counts. (It is of
+    a plan, or of what a cache notes about one: see ``helpers.plan_cache``.)"""
     return state_folder() / "plans-built-here.txt"
 
 

@@ -251,6 +251,7 @@ class TestAbandonedFiles:
         part(tmp_path / "a").symlink_to(tmp_path / "mine")
         write_atomically(tmp_path / "a", b"new")
         assert (tmp_path / "mine").read_bytes() == b"mine"
+        assert part(tmp_path / "a").is_symlink()  # not of our making
 
 
 def fail_at(monkeypatch, number: int, late: bool = False) -> None:
