@@ -166,6 +166,9 @@ class TestTheEngine:
         with pytest.raises(KeyError, match=r"no exercise '07.99'; there are 01.1"):
             check("07.99", 1)
 
+    def test_specifications_are_loaded_once(self):
+        assert exercises.exercises()["07.3"].test is ALL["07.3"].test
+
     @pytest.mark.parametrize("number", ["99.1", 2.1, "../01.1"])
     def test_a_number_of_no_chapter(self, number):
         with pytest.raises(KeyError, match="there is no exercise"):

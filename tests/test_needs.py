@@ -7,6 +7,7 @@ import struct
 import sys
 import zlib
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from notebook_fixtures import ROOT, SETUP, text
@@ -488,3 +489,11 @@ def test_the_probe_tells_the_kernels_own_machine(book):
     book.run("x")
     assert "gizmo" not in book.machine["missing"]
     assert json.dumps(book.machine)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_probe_names_the_first_gpu(monkeypatch, others):
+    found = [SimpleNamespace(name="a GPU", compute_capability=(9, 0)), SimpleNamespace(name="another")][: others + 1]
+    monkeypatch.setattr(needs, "gpus", lambda: found)
+    assert needs.probe()["device"] == "a GPU"
+    assert needs.probe()["compute_capability"] == "9.0"
