@@ -39,6 +39,7 @@ from helpers.plan import (
     save_plan,
     sidecar,
 )
+from helpers.plan_header import parse_header
 from helpers.trt import FLAVOUR, VERSION, has
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
@@ -125,6 +126,11 @@ class TestHeader:
         with pytest.raises(PlanDamaged, match=message):
             save_plan(tmp_path / "out" / "bad.plan", damage(plan))
         assert files(tmp_path / "out") == []
+
+    def test_less_was_read_than_the_file_is_long(self):
+        """As of a file that somebody cuts off meanwhile."""
+        with pytest.raises(PlanDamaged, match="cut off within its header"):
+            parse_header("a.plan", b"ftrt" + bytes(20), 1000)
 
     def test_it_needs_no_tensorrt(self):
         script = "import sys, helpers.plan_header; assert not {'numpy', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules)"
