@@ -295,7 +295,8 @@ def change_name(model, rng):
 
 def repeat_much(model, rng):
     """Thousands of outputs, of nodes without outputs, or of kinds of operators."""
-    kind, count = rng.choice(["outputs", "nodes", "operators"]), rng.choice([30, 1500])
+    kind = rng.choice([*["outputs", "operators"] * 4, "nodes"])  # these kill the parser, which takes time
+    count = rng.choice([30, 1500])
     if kind == "outputs":
         model.graph.output.extend([rng.choice(model.graph.output)] * count)
     elif kind == "nodes":
