@@ -127,7 +127,7 @@ def replay(source: str, lacking: list[str]) -> None:
     reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name][2])})" for name in lacking]
     need = f"This cell needs {' and '.join(reasons)}, which {'is' if len(lacking) == 1 else 'are'} missing here."
     try:
-        found = find_recording(source, ROOT, _shown)
+        found = find_recording(source, shown=_shown)
         _shown.append(source_hash(source))
         if found:
             chapter, recording = found
@@ -181,7 +181,7 @@ def _changes(chapter: str, recording: Recording) -> list[str]:
 
 
 def _without_recording(source: str) -> list[str]:
-    similar = similar_recording(source, ROOT)
+    similar = similar_recording(source)
     if similar is None:
         return ["There is no recording of it. The workbook goes on without."]
     chapter, recording = similar

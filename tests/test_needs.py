@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 import zlib
+from functools import partial
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -216,6 +217,8 @@ def replay(tmp_path, monkeypatch):
     published = []
     monkeypatch.setattr("IPython.display.publish_display_data", lambda *what: published.append(what))
     monkeypatch.setattr(needs, "ROOT", tmp_path)
+    for search in (needs.find_recording, needs.similar_recording):
+        monkeypatch.setattr(needs, search.__name__, partial(search, root=tmp_path))
     monkeypatch.setattr(needs, "_shown", [])
 
     def replay(*recordings, source=SOURCE):
@@ -266,7 +269,7 @@ class TestMarkup:
         self.assert_escaped(data)
 
     def test_in_an_error(self, replay, monkeypatch):
-        def find_recording(*_):
+        def find_recording(source, shown):
             raise RecordingError(MARKUP)
 
         monkeypatch.setattr(needs, "find_recording", find_recording)
