@@ -328,6 +328,7 @@ class TestDisk:
 
     def test_the_default_folder_is_the_users_own(self, own_state, monkeypatch, tmp_path):  # noqa: F811
         assert PlanCache().folder == own_state / "plans"
+        assert PlanCache().limit == 4 * 1024**3
         if sys.platform != "win32":
             monkeypatch.delenv("WORKBOOK_STATE")
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
