@@ -115,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         "port",
         help="lists the outdated TensorRT calls in scripts and notebooks, with what to write today",
         description="Lists outdated TensorRT calls; changes and runs nothing. The exit status is 0 if nothing is "
-        "outdated, 1 if something is, 2 if a file cannot be read.",
+        "outdated, 1 if something is, 2 if a file cannot be read: also if something is outdated in another one, since "
+        "the answer is incomplete then. A file may have 16 MB, and half a million characters of code.",
     )
     port.add_argument("files", nargs="+", metavar="FILE", help="a .py or .ipynb file")
     port.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -125,11 +126,13 @@ def _parser() -> argparse.ArgumentParser:
         "copy",
         help="take helpers along into a project of your own",
         description="Copies modules, with all that they import, into a package of your own, and says what has to be "
-        "installed for them. Nothing is overwritten, unless --force says so.",
+        "installed for them. Nothing is overwritten, and no name taken that others import, unless --force says so. "
+        "The exit status is 0 if all is there now, 1 if the request is wrong or something stands in the way, 2 if a "
+        "file or folder cannot be read or written.",
     )
     copy.add_argument("modules", nargs="*", metavar="MODULE", help="one or more of those that --list shows")
     copy.add_argument("--to", metavar="FOLDER", help="the package, made if need be: ../myproject/inference")
-    copy.add_argument("--force", action="store_true", help="overwrite files that are there and different")
+    copy.add_argument("--force", action="store_true", help="overwrite what is there and different, take any name")
     copy.add_argument("--list", action="store_true", help="show what there is")
     copy.set_defaults(run=_copy)
     return parser

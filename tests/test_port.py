@@ -243,7 +243,7 @@ UNREADABLE = {
     "bytes.ipynb": b"\xff" * 2000,
     "half.ipynb": '{"cells": [',
     "surrogate.ipynb": notebook("x = '\ud800'"),
-    "sum.py": "x = " + " + ".join("1" * 20_000),
+    "chain.py": "x = a" + ".b()" * 20_000,
     "minus.py": "x = " + "-" * 20_000 + "1",  # a MemoryError in some releases of Python
     "calls.py": "x = a" + ".b()" * 900,  # read by Python, and too deep for us
     "attributes.py": "x = a" + ".b" * 20_000,
