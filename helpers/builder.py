@@ -11,18 +11,22 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from . import trust
+from .atomic import open_regular, write_atomically
 from .logger import Message, errors, get_logger
-from .timing_cache import save_timing_cache, use_timing_cache
 from .trt import CAPABILITIES, MissingCapability, has, require, trt
+
+LARGEST_TIMING_CACHE = 1 << 30  # bytes; those that TensorRT writes are a few MB long
 
 Shape = Sequence[int]
 Profile = Mapping[str, tuple[Shape, Shape, Shape]]
@@ -241,3 +245,41 @@ def _check_range(name: str, shape: tuple[int, ...], ranges: Sequence[Shape]) -> 
 def _check_network(network: trt.INetworkDefinition) -> None:
     if network.num_outputs == 0:
         raise ValueError(f"network {network.name!r} has no output: call network.mark_output(tensor)")
+
+
+def use_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> bool:
+    """Gives the config what the file holds, or an empty cache if there is no such file or TensorRT refuses it.
+
+    TensorRT refuses, with a logged error, what another release or GPU wrote; a warning names a file that is not even
+    read, such as a device, or one of more than 1 GiB. Returns whether the file was used; does
+    nothing where TensorRT times no tactics (RTX), see the capability ``timing_cache``.
+    """
+    if not has("timing_cache"):
+        return False
+    kept = _read_timing_cache(path)
+    with get_logger().capture():
+        cache = config.create_timing_cache(kept)
+        if kept and cache is not None and config.set_timing_cache(cache, False):
+            return True
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+    return False
+
+
+def save_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> None:
+    """Writes what the config's timing cache holds after a build, atomically. Raises OSError."""
+    cache = config.get_timing_cache() if has("timing_cache") else None
+    if cache is not None:
+        write_atomically(Path(path), bytes(cache.serialize()))
+
+
+def _read_timing_cache(path: str | os.PathLike) -> bytes:
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > LARGEST_TIMING_CACHE:
+                raise OSError(errno.EFBIG, f"is longer than {LARGEST_TIMING_CACHE:,} bytes", os.fspath(path))
+            return file.read()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        logging.getLogger(__name__).warning("the timing cache is not used: %s", error)
+        return b""

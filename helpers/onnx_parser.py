@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .builder import create_network
 from .file_kind import LARGEST, TOO_LARGE
 from .logger import errors, get_logger
-from .model_digest import all_tensors, external_tensors, file_beside, locations
+from .model_files import all_tensors, external_tensors, file_beside, locations
 from .trt import trt
 
 

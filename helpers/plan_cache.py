@@ -25,7 +25,7 @@ from typing import Any
 from . import trust
 from .atomic import ABANDONED
 from .device import gpus
-from .model_digest import model_sha256
+from .model_files import model_sha256
 from .plan import PlanDamaged, PlanError, load_plan, plain_options, plan_bytes, save_plan
 from .trt import FLAVOUR, VERSION
 

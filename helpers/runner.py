@@ -6,20 +6,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 
-from .buffers import Cuda, cuda
-from .calls import Call, Pending
+from .buffers import CaptureError, Cuda, Graph, capture, cuda
 from .engine import EngineError, load_engine
-from .graphs import CaptureError, capture
 from .logger import get_logger
 from .tensors import DeviceArray, check_input, check_names, check_output, gpu_interface, read_specs
 from .trt import has, trt
@@ -113,7 +113,8 @@ class Runner:
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
         given = named if inputs is None else self._by_name(inputs, named)
-        call = self._repeated(given, out)
+        self._settle()
+        call = self._remembered(given, out)
         if call is not None and call.graph is not None:  # the path that has to be fast
             call.stage(given)
             try:
@@ -134,7 +135,8 @@ class Runner:
         The next call on the same Runner first completes this one, so that its result is never lost.
         """
         given = named if inputs is None else self._by_name(inputs, named)
-        call = self._repeated(given, out)
+        self._settle()
+        call = self._remembered(given, out)
         with self._cuda:
             self._pending = Pending(self, self._start(call, given, out), out, given)
         return self._pending
@@ -169,14 +171,14 @@ class Runner:
                 "Runner(first.engine)"
             )
 
-    def _repeated(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
-        """The remembered call that takes these arrays as they are: the last, or one with these shapes.
-
-        Every call begins here: it refuses a closed Runner or another thread, and completes what is still under way.
-        """
+    def _settle(self) -> None:
+        """Every call begins here: refuses a closed Runner or another thread, and completes what is still under way."""
         self._check_usable()
         if self._pending is not None:
             self._pending.complete()
+
+    def _remembered(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
+        """The remembered call that takes these arrays as they are: the last, or one with these shapes; else None."""
         if self._last is not None and self._last.takes(given, out):
             return self._last
         try:
@@ -189,7 +191,7 @@ class Runner:
         return call
 
     def _start(self, call: Call | None, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
-        """Has the GPU begin, with the call of :meth:`_repeated` or one made after a thorough check."""
+        """Has the GPU begin, with the call of :meth:`_remembered` or one made after a thorough check."""
         call = call or self._prepare(given, out or {})
         if call.borrowed:
             self._cuda.follow_caller(self.stream)
@@ -345,3 +347,135 @@ def _in_turns(lanes: list[Runner], batches: Iterable[Any]) -> Iterator[dict[str,
         waiting.append(lane.submit(batch))
     while waiting:
         yield waiting.popleft().result()
+
+
+# An array's address, several times faster than array.ctypes.data, for arrays that are contiguous and writeable.
+_addressof, _memory = ctypes.addressof, (ctypes.c_char * 0).from_buffer
+
+
+@dataclass
+class Call:
+    """One combination of shapes and GPU addresses, ready to be repeated."""
+
+    shapes: dict[str, tuple[int, ...]]  # of the inputs
+    addresses: dict[str, int]  # of all tensors in GPU memory
+    staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
+    fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's GPU memory
+    borrowed: dict[str, Any] = field(default_factory=dict)  # what the caller's arrays in GPU memory say of themselves
+    direct: list[tuple[str, int, int]] = field(default_factory=list)  # its outputs: from which address up to which
+    seen: int = 0
+    graph: Graph | None = None
+
+    def __post_init__(self) -> None:
+        self._expected = [(name, array.shape, array.dtype, array) for name, array in self.staged.items()]
+        self.written = self.direct.copy()  # where the run puts its outputs
+        for name, array in self.fetched.items():
+            if array is not None:
+                begin = _addressof(_memory(array))
+                self.written.append((name, begin, begin + array.nbytes))
+
+    def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
+        """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous; or in GPU
+        memory, at the same place and described as before. It must be cheap: every call begins here."""
+        if len(given) != len(self.shapes):
+            return False
+        for name, shape, dtype, _ in self._expected:
+            array = given.get(name)
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+                return False
+            if not array.flags.c_contiguous:
+                return False
+        for name, array in out.items() if out else ():
+            if name not in self.fetched:
+                return False
+            staging = self.fetched[name]
+            if staging is None:  # in GPU memory: compared below
+                continue
+            if type(array) is not np.ndarray or not array.flags.carray:
+                return False
+            if array.dtype != staging.dtype or array.shape != staging.shape:
+                return False
+        for name, described in self.borrowed.items():
+            if not _is_as(described, given.get(name) if name in self.shapes else (out or {}).get(name)):
+                return False
+        return not out or len(self.fetched) < 2 or self.lost(out) is None
+
+    def lost(self, out: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Two outputs of which one would overwrite the other, where the run puts them or in ``out``; None if none.
+
+        Nothing else can get lost: NumPy inputs are copied before a run, and NumPy outputs after it.
+        """
+        taken = self.written.copy()
+        for name, array in out.items():
+            if self.fetched[name] is not None:
+                begin = _addressof(_memory(array))
+                end = begin + array.nbytes
+                for other, low, high in taken:
+                    if low < end and begin < high and other != name and begin < end and low < high:
+                        return name, other
+                taken.append((name, begin, end))
+        return None
+
+    def stage(self, given: Mapping[str, Any]) -> None:
+        """Copies the inputs into page-locked memory."""
+        for name, _, _, staging in self._expected:
+            staging[...] = given[name]
+
+    def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
+        """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""
+        if not out:
+            return {name: staging if views else staging.copy() for name, staging in self.fetched.items()}
+        result: dict[str, Any] = {}
+        for name, staging in self.fetched.items():
+            result[name] = out.get(name)
+            if result[name] is None:
+                result[name] = staging if views else staging.copy()
+            elif staging is not None:
+                result[name][...] = staging
+        return result
+
+
+def _is_as(described: Mapping[str, Any] | None, array: Any) -> bool:
+    try:
+        return described is not None and described == gpu_interface(array)
+    except (TypeError, ValueError, RuntimeError):  # the thorough check will say what is wrong with it
+        return False
+
+
+class Pending:
+    """A run under way, from :meth:`Runner.submit`. ``result()`` waits and may be called as often as you like."""
+
+    def __init__(self, runner: Runner, call: Call, out: Mapping[str, Any] | None, inputs: Mapping[str, Any]):
+        self._runner = runner
+        self._call = call
+        self._out = out
+        self._inputs: Mapping[str, Any] | None = inputs  # arrays in GPU memory have to live until the run is done
+        self._result: dict[str, Any] | None = None
+        self._error: BaseException | None = None
+
+    def result(self) -> dict[str, Any]:
+        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU.
+
+        Until then arrays in GPU memory and those in ``out`` must stay as they are, and the latter writeable.
+        """
+        if self._result is None and self._error is None:
+            if threading.get_ident() != self._runner._thread:
+                raise RuntimeError("this run belongs to the thread that submitted it: ask for its result there")
+            self.complete()
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    def complete(self) -> None:
+        if self._result is not None or self._error is not None:
+            return
+        runner = self._runner
+        try:
+            with runner._cuda:
+                runner._cuda.synchronize(runner.stream)
+            self._result = self._call.results(self._out)
+        except Exception as error:  # an array in `out` may be read-only by now; result() tells, not the next call
+            self._error = error
+        runner._pending = None  # not after Ctrl-C: the run goes on, and whoever comes next waits for it
+        self._inputs = None

@@ -236,7 +236,7 @@ def _relative(node: ast.AST) -> Iterator[str]:
         name = node.args[0]
         if isinstance(name, ast.Constant) and str(name.value).startswith("."):
             yield str(name.value).split(".")[1]
-    elif isinstance(node, ast.JoinedStr) and len(node.values) > 1:  # f"{__package__}.worker_child"
+    elif isinstance(node, ast.JoinedStr) and len(node.values) > 1:  # f"{__package__}.trial"
         start, rest = node.values[:2]
         if isinstance(start, ast.FormattedValue) and ast.unparse(start.value) == "__package__":
             yield re.findall(r"\w+", ast.unparse(rest))[0]

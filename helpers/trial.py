@@ -19,8 +19,8 @@ import numpy as np
 from .advice import propose_profile
 from .builder import BuildError, BuildOptions, create_config, create_network
 from .logger import errors, get_logger
-from .model_digest import all_tensors
 from .model_facts import MESSAGE, NODES, constants, infer, inputs_of, read_model
+from .model_files import all_tensors
 from .model_weights import brief, numpy_type
 from .onnx_parser import NodeError, parse_onnx
 from .report import MOST

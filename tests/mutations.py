@@ -11,7 +11,7 @@ import onnx
 import onnx.backend.test.data as onnx_data
 import small_models as small
 
-from helpers.model_digest import all_tensors
+from helpers.model_files import all_tensors
 
 DATA = Path(next(iter(onnx_data.__path__)))
 LENET = Path(__file__).parents[1] / "data" / "lenet.onnx"

@@ -10,11 +10,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from helpers import atomic, timing_cache
+from helpers import atomic
 from helpers.atomic import locked, open_regular, staged, write_atomically, write_together
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, pipes and locks as POSIX has them")
@@ -380,41 +379,3 @@ class TestLock:
         monkeypatch.setattr(atomic, "fcntl", None)
         with locked(tmp_path / "a"), locked(tmp_path / "a"):
             pass
-
-
-class TestTimingCache:
-    """What helpers/timing_cache.py reads from the disk."""
-
-    @pytest.fixture
-    def config(self, monkeypatch):
-        """Notes what it is given, and takes it."""
-        monkeypatch.setattr(timing_cache, "has", lambda name: True)
-        given = []
-        return SimpleNamespace(
-            given=given,
-            create_timing_cache=lambda data: given.append(data) or data,
-            set_timing_cache=lambda cache, ignore: True,
-        )
-
-    def test_a_file_is_used(self, tmp_path, config, caplog):
-        assert not timing_cache.use_timing_cache(config, tmp_path / "cache")
-        (tmp_path / "cache").write_bytes(b"timings")
-        assert timing_cache.use_timing_cache(config, tmp_path / "cache")
-        assert config.given == [b"", b"", b"timings"]
-        assert caplog.text == ""
-
-    @posix
-    @pytest.mark.parametrize("kind", ["pipe", "folder", "holes"])
-    def test_what_is_none_is_not_read(self, tmp_path, config, kind, caplog):
-        path = tmp_path / "cache"
-        if kind == "pipe":
-            os.mkfifo(path)
-        elif kind == "folder":
-            path.mkdir()
-        else:
-            with path.open("wb") as file:
-                file.truncate(timing_cache.LIMIT + 1)
-        assert not timing_cache.use_timing_cache(config, path)
-        assert set(config.given) == {b""}
-        assert "the timing cache is not used: " in caplog.text
-        assert str(path) in caplog.text

@@ -3,8 +3,10 @@
 import dataclasses
 import gc
 import logging
+import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -259,3 +261,41 @@ def test_a_timing_cache_that_is_none_is_not_used(tmp_path):
     path.write_bytes(b"something else")
     assert build_plan(conv_network(), timing_cache=path)
     assert (path.read_bytes() != b"something else") == has("timing_cache")
+
+
+class TestTimingCache:
+    """What helpers/builder.py reads of a timing cache from the disk."""
+
+    @pytest.fixture
+    def config(self, monkeypatch):
+        """Notes what it is given, and takes it."""
+        monkeypatch.setattr(builder, "has", lambda name: True)
+        given = []
+        return SimpleNamespace(
+            given=given,
+            create_timing_cache=lambda data: given.append(data) or data,
+            set_timing_cache=lambda cache, ignore: True,
+        )
+
+    def test_a_file_is_used(self, tmp_path, config, caplog):
+        assert not builder.use_timing_cache(config, tmp_path / "cache")
+        (tmp_path / "cache").write_bytes(b"timings")
+        assert builder.use_timing_cache(config, tmp_path / "cache")
+        assert config.given == [b"", b"", b"timings"]
+        assert caplog.text == ""
+
+    @pytest.mark.skipif(os.name != "posix", reason="POSIX")
+    @pytest.mark.parametrize("kind", ["pipe", "folder", "holes"])
+    def test_what_is_none_is_not_read(self, tmp_path, config, kind, caplog):
+        path = tmp_path / "cache"
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            with path.open("wb") as file:
+                file.truncate(builder.LARGEST_TIMING_CACHE + 1)
+        assert not builder.use_timing_cache(config, path)
+        assert set(config.given) == {b""}
+        assert "the timing cache is not used: " in caplog.text
+        assert str(path) in caplog.text

@@ -11,8 +11,8 @@ import pytest
 import small_models as small
 
 from helpers import model_facts, trial
-from helpers.model_digest import all_tensors
 from helpers.model_facts import facts
+from helpers.model_files import all_tensors
 from helpers.report import MOST
 from helpers.trt import has
 

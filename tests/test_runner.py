@@ -10,11 +10,10 @@ import pretend_gpu
 import pytest
 from pretend_gpu import DEFAULT, PretendedCuda, PretendedEngine, PretendedGraph, Stream, cuda, on_gpu, values
 
-from helpers.calls import Call
+from helpers.buffers import CaptureError
 from helpers.engine import EngineError
-from helpers.graphs import CaptureError
 from helpers.logger import get_logger
-from helpers.runner import Runner
+from helpers.runner import Call, Runner
 from helpers.tensors import DeviceArray
 from helpers.trt import trt
 

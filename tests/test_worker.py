@@ -212,7 +212,7 @@ def test_no_core_file():
 @posix
 def test_core_files_are_switched_off_whatever_the_limit_was():
     said = "import resource; resource.setrlimit = lambda *new: print(new == (resource.RLIMIT_CORE, (0, 0)))"
-    code = f"{said}; from helpers import worker_child; worker_child._expect_the_worst()"
+    code = f"{said}; from helpers import worker; worker._expect_the_worst()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=30)
     assert done.stdout == "True\n", done.stderr
 

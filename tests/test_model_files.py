@@ -1,4 +1,4 @@
-"""helpers/model_digest.py: all tensors of a model, the files that they are in, and the digest over those files."""
+"""helpers/model_files.py: all tensors of a model, the files that they are in, and the digest over those files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 import small_models as small
 
-from helpers.model_digest import all_tensors, external_files, file_beside, inside, locations, model_sha256
+from helpers.model_files import all_tensors, external_files, file_beside, inside, locations, model_sha256
 
 PLACES = small.external_everywhere("weights.bin")
 
@@ -86,7 +86,7 @@ def test_nothing_outside_the_folder_is_read(location, tmp_path, monkeypatch):
     (folder / "in").symlink_to("sub/deep")
     path = save(folder, small.external(location))
     assert not inside(folder, location)
-    monkeypatch.setattr("helpers.model_digest._file_sha256", lambda file: pytest.fail(f"{file} was read"))
+    monkeypatch.setattr("helpers.model_files._file_sha256", lambda file: pytest.fail(f"{file} was read"))
     with pytest.raises(ValueError, match="outside the model's folder"):
         model_sha256(path)
 
