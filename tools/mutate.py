@@ -37,8 +37,9 @@ GUARDS = {
     "needs": ("test_needs",),
     "plan": ("test_plan",),
     "plan_cache": ("test_plan_cache",),
-    "recordings": ("test_recordings",),
+    "recordings": ("test_recordings", "test_needs"),
     "runner": ("test_runner",),
+    "search_path": ("test_worker", "test_command_line"),
     "trust": ("test_trust",),
     "worker": ("test_worker",),
 }
