@@ -316,9 +316,9 @@ def test_many_magics_take_no_time(source, tmp_path):
     [
         ("x" + ".a()" * 60 + ".num_bindings", [NUM_BINDINGS]),
         ("x" + ".import_module('tensorrt')" * 60 + ".Builder(None).max_batch_size", ["Builder.max_batch_size"]),
-        ("def f(a): return a\n" * 3000 + "f(engine)\n" * 9000, []),
+        ("def f(a): return a\n" * 5000 + "f(engine)\n" * 15000, []),
         ("import tensorrt as trt\nif trt.__version__ > '9':\n  pass\nelse:\n" + "  engine.num_bindings\n" * 9000, None),
-        ("y = (" + "engine.num_bindings and\n" * 5000 + "y)", None),
+        ("y = (" + "engine.num_bindings and\n" * 12_000 + "y)", None),
     ],
     ids=["calls", "imports", "functions", "old side", "and"],
 )
