@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .builder import create_network
-from .file_kind import LARGEST, TOO_LARGE
 from .logger import errors, get_logger
-from .model_files import all_tensors, external_tensors, file_beside, locations
+from .model_files import LARGEST, TOO_LARGE, all_tensors, external_tensors, file_beside, locations
 from .trt import trt
 
 

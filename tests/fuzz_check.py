@@ -1,4 +1,4 @@
-"""helpers/check.py with thousands of damaged and hostile models: each gets a verdict, and nothing else happens.
+"""``check`` with thousands of damaged and hostile models: each gets a verdict, and nothing else happens.
 
 ``mutations.damaged`` makes a model from the seed and the number of the try. It lies in a folder with external data, a
 pipe, and links that lead to a secret file outside. One model in ten is built as well.
@@ -16,8 +16,8 @@ import numpy as np
 from mutations import damaged
 from test_check import assert_schema
 
-from helpers.check import check, check_worker
-from helpers.report import MOST
+from helpers.commands.check import check, check_worker
+from helpers.commands.check.report import MOST
 from helpers.worker import Worker
 
 TIMEOUT, MEMORY = 10.0, 2 << 30

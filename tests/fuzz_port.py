@@ -1,4 +1,4 @@
-"""helpers/port.py with thousands of damaged scripts and notebooks: each gets a report or UnreadableSource, and soon.
+"""``port`` with thousands of damaged scripts and notebooks: each gets a report or UnreadableSource, and soon.
 
 Every fifth try damages nothing: whole statements with magics between them and an outdated name at the end, which is
 found in its line.
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.port import UnreadableSource, port
+from helpers.commands.port import UnreadableSource, port
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 3.0  # of this process: other work on the machine does not count

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.atlas import ATLAS, read_atlas
-from helpers.check import check_worker
+from helpers.commands.check import check_worker
+from helpers.commands.check.atlas import ATLAS, read_atlas
 from helpers.trt import has
 from tools import atlas as tool
 
@@ -50,7 +50,7 @@ def test_runs_say_how_they_were_made(stored):
 @pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
 def test_measured_again_it_says_the_same(stored, tmp_path):
     with check_worker() as worker:
-        name = worker.call("helpers.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
+        name = worker.call("helpers.commands.check.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
     if name not in stored["runs"]:
         pytest.skip(f"the atlas has no column for {name}")
     if stored["runs"][name]["cases"] < sum(1 for _ in tool.cases()):

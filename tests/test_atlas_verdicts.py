@@ -1,4 +1,4 @@
-"""helpers/atlas.py: counts of test cases as one verdict, and the verdicts of other releases in a report."""
+"""check/atlas.py: counts of test cases as one verdict, and the verdicts of other releases in a report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from helpers import atlas, operator_trials
-from helpers.report import Operator, Report
+from helpers.commands.check import atlas, operator_trials
+from helpers.commands.check.report import Operator, Report
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""helpers/check.py: every model gets the right verdict, and no model harms the process that asks."""
+"""helpers/commands/check/judge.py: every model gets the right verdict, and no model harms the process that asks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ import onnx.backend.test.data as onnx_data
 import pytest
 import small_models as small
 
-from helpers.advice import advice, propose_profile
 from helpers.builder import build_plan
-from helpers.check import check, check_worker
-from helpers.file_kind import first_look
+from helpers.commands.check import check, check_worker
+from helpers.commands.check.advice import advice, propose_profile
+from helpers.commands.check.operator_trials import OPERATORS, judge_operators
+from helpers.commands.check.report import EXIT_CODES, MOST, MOST_ROWS, Operator, Problem, Report, Tensor
+from helpers.model_files import first_look
 from helpers.onnx_parser import parse_onnx
-from helpers.operator_trials import OPERATORS, judge_operators
-from helpers.report import EXIT_CODES, MOST, MOST_ROWS, Operator, Problem, Report, Tensor
 from helpers.trt import FLAVOUR, VERSION, has
 from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
 
@@ -276,8 +276,8 @@ def test_types_that_change(worker):
 
 
 def test_int64_is_named_where_it_is_narrowed():
-    from helpers.findings import judge_facts
-    from helpers.model_facts import facts
+    from helpers.commands.check.findings import judge_facts
+    from helpers.commands.check.model_facts import facts
 
     model = REPOSITORY / "data" / "lenet.onnx"
     found = facts(str(model))
@@ -418,9 +418,9 @@ def test_large_external_data_is_in_memory_at_most_once(tmp_path):
     try:
         onnx.save(small.external("weights.bin", (rows, columns)), tmp_path / "model.onnx")
         with check_worker() as worker:
-            worker.call("helpers.trial:warm_up")
+            worker.call("helpers.commands.check.trial:warm_up")
             before = _most_memory(worker.pid)
-            facts = worker.call("helpers.model_facts:facts", str(tmp_path / "model.onnx"))
+            facts = worker.call("helpers.commands.check.model_facts:facts", str(tmp_path / "model.onnx"))
             looked = _most_memory(worker.pid) - before
             report = check(tmp_path / "model.onnx", worker=worker)
             checked = _most_memory(worker.pid) - before
@@ -522,7 +522,7 @@ def test_a_limit_during_the_trials_is_no_fault_of_the_operators(worker):
 
 def test_one_limit_holds_for_all_steps_together(worker, monkeypatch):
     held = iter(range(10**9, 10**12, 10**9))  # this process grows by a gigabyte between two looks
-    monkeypatch.setattr("helpers.check.resident_memory", lambda pid: next(held))
+    monkeypatch.setattr("helpers.commands.check.judge.resident_memory", lambda pid: next(held))
     ends = {"warm_up": [{"tensorrt": "TensorRT", "int64": True}], "parse": [{**PARSED, "layers": 1}]}
     scripted = Scripted(worker, build_as_proposed=[{"plan_bytes": 1, "message": None}], **ends)
     report = check(small.relu(), build=True, timeout=30, memory=20 * 10**9, worker=scripted)
@@ -593,7 +593,7 @@ def test_a_build_that_never_ends_is_stopped(worker):
     """Not forever, but half a minute: 20,000 layers in a chain."""
     names = ["x", *(f"t{i}" for i in range(19_999)), "y"]
     nodes = [small.node("Relu" if i % 2 else "Sigmoid", [names[i]], [names[i + 1]]) for i in range(20_000)]
-    worker.call("helpers.trial:warm_up")
+    worker.call("helpers.commands.check.trial:warm_up")
     start = time.monotonic()
     report = check(small.model(nodes), build=True, timeout=6, worker=worker)
     assert time.monotonic() - start < 30
@@ -918,7 +918,7 @@ def test_a_pipe_that_closes_early_is_no_error():
 
 def test_the_command_imports_neither_onnx_nor_tensorrt():
     code = (
-        "import sys; from helpers.__main__ import main; main(['check', 'data/lenet.onnx', '--json']);"
+        "import sys; from helpers.commands import main; main(['check', 'data/lenet.onnx', '--json']);"
         f"print({{'onnx', 'numpy', {FLAVOUR!r}}} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)

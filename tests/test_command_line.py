@@ -1,4 +1,4 @@
-"""helpers/__main__.py: what the installed command takes and how it ends: safe in any folder, never with a traceback."""
+"""helpers/commands: what the installed command takes and how it ends: safe in any folder, never with a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import __main__ as command_line
+from helpers import commands as command_line
+from helpers.commands import check
 
 REPOSITORY = Path(__file__).parents[1]
 LENET = REPOSITORY / "data" / "lenet.onnx"
@@ -102,11 +103,11 @@ def test_a_page_replaces_no_special_file(tmp_path, kind, capsys):
 
 
 def test_a_page_replaces_a_page_and_nothing_else(tmp_path, capsys):
-    assert command_line._page(str(tmp_path / "new.html")) == str(tmp_path / "new.html")
+    assert check._page(str(tmp_path / "new.html")) == str(tmp_path / "new.html")
     old, other = tmp_path / "old.html", tmp_path / "other.html"
     for content in (b"", b"  <!DOCTYPE html>\n<html>", b"<!doctype HTML>"):
         old.write_bytes(content)
-        assert command_line._page(str(old)) == str(old)
+        assert check._page(str(old)) == str(old)
     other.write_bytes(b"<html>no page of ours")
     with pytest.raises(SystemExit):
         command_line.main(["check", str(LENET), "--html", str(other)])
@@ -171,7 +172,7 @@ def test_a_pipe_that_closes_early(line, tmp_path):
 
 @posix
 def test_ctrl_c():
-    code = "import sys, time, helpers.__main__ as m; m.main = lambda: (print('here', flush=True), time.sleep(60));"
+    code = "import sys, time, helpers.commands as m; m.main = lambda _: (print('here', flush=True), time.sleep(60));"
     command = [sys.executable, "-c", code + "sys.exit(m.program())"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "here\n"
@@ -194,7 +195,7 @@ def test_ctrl_c():
     ],
 )
 def test_what_stops_a_command_is_one_line(error, said, monkeypatch, capsys):
-    def main():
+    def main(arguments):
         print("so far")
         raise error
 
@@ -212,7 +213,7 @@ def test_no_temporary_folder_is_no_traceback(tmp_path):
 
 
 def test_without_standard_error_nothing_goes_to_standard_output_instead(monkeypatch, capsys):
-    def main():
+    def main(arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(command_line, "main", main)

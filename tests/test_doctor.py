@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from helpers import device, doctor
+from helpers import device
+from helpers.commands import doctor
 from helpers.device import Driver, Gpu
 from helpers.trt import CAPABILITIES, FLAVOUR, VERSION, has
 
@@ -148,7 +149,7 @@ def test_without_a_tensorrt_the_command_says_what_to_do_and_fails():
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.startswith('tensorrt'): raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Hide())\n"
-        "from helpers.__main__ import main\n"
+        "from helpers.commands import main\n"
         "sys.exit(main(['doctor']))\n"
     )
     done = python("-c", hide, COLUMNS="200", WORKBOOK_TENSORRT="")

@@ -1,4 +1,4 @@
-"""helpers/model_facts.py and helpers/trial.py, called here: what they read, and what they send to whoever asks."""
+"""model_facts.py and trial.py of ``check``, called here: what they read, and what they send to whoever asks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import onnx
 import pytest
 import small_models as small
 
-from helpers import model_facts, trial
-from helpers.model_facts import facts
+from helpers.commands.check import model_facts, trial
+from helpers.commands.check.model_facts import facts
+from helpers.commands.check.report import MOST
 from helpers.model_files import all_tensors
-from helpers.report import MOST
 from helpers.trt import has
 
 builds = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")

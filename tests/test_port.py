@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.__main__ import main
-from helpers.port import LARGEST_CODE, LARGEST_FILE, UnreadableSource, counts, port, port_source
+from helpers.commands import main
+from helpers.commands.port import UnreadableSource, counts, port, port_source
+from helpers.commands.port.scripts import LARGEST_CODE, LARGEST_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD = sorted((ROOT / "tests" / "old_scripts").glob("*.py"))

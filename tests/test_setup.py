@@ -216,7 +216,7 @@ class Copy:
 @pytest.fixture
 def copy(tmp_path):
     folder = tmp_path / "a workbook"
-    helpers = [f"helpers/{name}.py" for name in ("__init__", "device", "doctor")]
+    helpers = [f"helpers/{name}.py" for name in ("__init__", "device", "commands/__init__", "commands/doctor")]
     for name in ("tools/setup_env.py", "pyproject.toml", "constraints.txt", *helpers):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

@@ -5,11 +5,10 @@ import keyword
 
 import pytest
 
-from helpers import api_names
-from helpers.__main__ import main
-from helpers.api_names import RELEASES, names
+from helpers.commands import api_names, main
+from helpers.commands.api_names import RELEASES, names
+from helpers.commands.whatis import whatis
 from helpers.trt import trt
-from helpers.whatis import whatis
 
 GONE = [entry for entry in names().values() if entry.gone]
 CODE = {"\n".join(entry.code): entry for entry in names().values() if entry.code}
@@ -166,5 +165,6 @@ def test_exit_status(capsys):
 
 def test_missing_data_says_what_to_copy(monkeypatch, tmp_path):
     monkeypatch.setattr(api_names, "_HERE", tmp_path / "helpers")
+    monkeypatch.setattr(api_names, "_DATA", tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="copy it from data/"):
         api_names._read("names.json")

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers import takeaway
+from helpers.commands import copy as takeaway
 from helpers.worker import LARGEST_REPLY, Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 
 CALLS = f"{__package__}.worker_calls" if __package__ else "worker_calls"

@@ -25,9 +25,9 @@ from queue import SimpleQueue
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from helpers.atlas import ATLAS, read_atlas  # noqa: E402
 from helpers.atomic import write_atomically  # noqa: E402
-from helpers.check import check_worker  # noqa: E402
+from helpers.commands.check import check_worker  # noqa: E402
+from helpers.commands.check.atlas import ATLAS, read_atlas  # noqa: E402
 from helpers.device import gpus  # noqa: E402
 from helpers.worker import Worker, WorkerDied, WorkerError  # noqa: E402
 
@@ -89,9 +89,9 @@ def judge(worker: Worker, case: Case) -> tuple[str, str | None]:
     outcome, why = "refused", None
     for number, model in enumerate(case.variants):
         try:
-            reason = worker.call("helpers.trial:parse", model, timeout=TIMEOUT)["message"]
+            reason = worker.call("helpers.commands.check.trial:parse", model, timeout=TIMEOUT)["message"]
             if reason is None:
-                reason = worker.call("helpers.trial:build", model, timeout=TIMEOUT)["message"]
+                reason = worker.call("helpers.commands.check.trial:build", model, timeout=TIMEOUT)["message"]
                 if reason is None:
                     return "constant" if number else "built", why
                 outcome = "parsed" if outcome == "refused" else outcome
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ATLAS, help="the file (default: data/atlas.json)")
     options = parser.parse_args()
     with check_worker() as worker:
-        name = worker.call("helpers.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
+        name = worker.call("helpers.commands.check.trial:warm_up", timeout=worker.start_timeout)["tensorrt"]
     todo = in_turn(cases(set(options.operator) if options.operator else None))
     counts, reasons = measure(todo, options.workers, options.seconds)
     total = sum(counts.values(), Counter())

@@ -199,7 +199,7 @@ def end(process) -> None:
 
 def pip(step: Step, constraints: Path, log) -> bool:
     """Runs one step, with a line for every large download. Returns False where it failed and may; else raises."""
-    from helpers.doctor import cuda_toolkit
+    from helpers.commands.doctor import cuda_toolkit
 
     say(f"  {step.what} …")
     command = [str(venv_python()), "-m", "pip", "install", "-c", str(constraints), *step.arguments]
@@ -326,7 +326,7 @@ def main() -> int:
     found = driver()
     toolkit = False
     if found:
-        from helpers.doctor import cuda_toolkit
+        from helpers.commands.doctor import cuda_toolkit
 
         toolkit = bool(cuda_toolkit())
     plan = make_plan(found, sys.platform, toolkit)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .model_files import all_tensors, inside, locations
+from ...model_files import all_tensors, inside, locations
 from .model_weights import NAME, brief, count_weights, external_part
 from .report import MOST
 

@@ -1,7 +1,7 @@
 """Which TensorRT object does an expression of somebody's code have? Found by reading, without running it.
 
-Behind ``helpers.port`` (chapter 12). Follows imports of TensorRT, assignments, ``with``, attributes of ``self``, the
-results of the file's own functions and what they are given. A name that may be two things is none. Needs nothing else.
+Behind the command ``port`` (chapter 12). Follows imports of TensorRT, assignments, ``with``, attributes of ``self``,
+the results of the file's own functions and what they are given. A name that may be two things is none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .api_names import names
+from ..api_names import names
 
 _MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?(?![\w.])")
 _OWN = re.compile(r"(^|\.)trt$")  # `from helpers.trt import trt`: a module of one's own that chooses the flavour

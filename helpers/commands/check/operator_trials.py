@@ -43,7 +43,7 @@ def judge_operators(
     """Sets ``verdict`` and ``reason`` of each operator of the report.
 
     ``stage`` says how far the whole model was to go, "parsed" or "built", ``message`` why it did not get there (None:
-    it did), ``errors`` what the parser blamed, as ``helpers.trial.parse`` gives it. ``attempt`` calls a function in
+    it did), ``errors`` what the parser blamed, as ``trial.parse`` gives it. ``attempt`` calls a function in
     the worker; what it raises passes through, and then the verdicts are those so far.
     """
     blamed: dict[str, list[dict]] = {}

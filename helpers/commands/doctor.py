@@ -9,6 +9,7 @@ for the terminal and pandas for :func:`table`; :func:`report` needs neither, and
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .device import Gpu, driver, gpus
+from ..device import Gpu, driver, gpus
 
 if TYPE_CHECKING:
     import pandas
@@ -64,7 +65,15 @@ def table() -> pandas.DataFrame:
     return pd.DataFrame(rows, columns=["what", "on this machine", "ok", "what to do"]).set_index("what")
 
 
-def main() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Says what ``tensorrt-workbook doctor`` does; it has no arguments."""
+    parser.description = (
+        "Says what this machine has for the workbook, and what to do about what is missing. "
+        "The exit status is 0 where plans can be built, else 1."
+    )
+
+
+def run(arguments: argparse.Namespace | None = None) -> int:
     """Prints the findings and what to do. Returns 0 where plans can be built, else 1: an exit status."""
     from rich.console import Console
     from rich.table import Table
@@ -119,7 +128,7 @@ def _gpu(number: int, gpu: Gpu) -> Row:
 
 
 def _chosen_tensorrt() -> ModuleType:
-    return importlib.import_module(".trt", __package__)
+    return importlib.import_module("..trt", __package__)
 
 
 def _tensorrt() -> Iterator[Row]:
@@ -208,3 +217,9 @@ def _version(distribution: str) -> str | None:
 def _pip(what: str) -> str:
     python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
     return f"{python} -m pip install -c constraints.txt {what}"
+
+
+if __name__ == "__main__":
+    from . import program
+
+    sys.exit(program(["doctor", *sys.argv[1:]]))

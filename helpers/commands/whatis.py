@@ -5,9 +5,9 @@ In a notebook: ``whatis("max_workspace_size")``. Takes C++ and Python spellings 
 
 from __future__ import annotations
 
+import argparse
 import html
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .api_names import Name, close, find
@@ -90,16 +90,25 @@ def _history(came: str, deprecated: str, gone: str) -> str:
     return ", ".join(filter(None, said))
 
 
-def main(names: Sequence[str]) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of ``tensorrt-workbook whatis``."""
+    parser.description = (
+        "Looks up names as met in old tutorials, such as buildEngineWithConfig or BuilderFlag.FP16. "
+        "The exit status is 0 if all were found, 1 if only similar names were, 2 if there is nothing similar either."
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Prints what is known of each name. Returns 0 if all were found, 1 if only similar ones, 2 if one is unknown."""
     from rich.console import Console
     from rich.text import Text
 
-    if not all(name.strip() for name in names):
+    if not all(name.strip() for name in arguments.names):
         print("one of the names is empty", file=sys.stderr)
         return 2
     console, status = Console(highlight=False), 0
-    for number, name in enumerate(names):
+    for number, name in enumerate(arguments.names):
         answer = whatis(name)
         status = max(status, 0 if answer.names else 1 if answer.similar else 2)
         if number:
@@ -107,3 +116,9 @@ def main(names: Sequence[str]) -> int:
         for style, text in _lines(answer):
             console.print(Text(text, {"title": "bold", "code": "cyan"}.get(style, "")), soft_wrap=style == "code")
     return status
+
+
+if __name__ == "__main__":
+    from . import program
+
+    sys.exit(program(["whatis", *sys.argv[1:]]))

@@ -1,6 +1,6 @@
 """Every TensorRT name of C++ and Python that was found in 8.6 to 11.4, RTX or older headers, with what replaces it.
 
-Behind ``helpers.whatis`` and ``helpers.port`` (chapter 12). Reads data/names.json (distilled from modules and headers)
+Behind the commands ``whatis`` and ``port`` (chapter 12). Reads data/names.json (distilled from modules and headers)
 and data/replacements.json (by hand); copied elsewhere, it looks for both beside itself. Standard library only.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 RELEASES = ("8.6", "10.13", "10.16", "11.4", "RTX 1.7")  # those whose modules were imported and read
 _HERE = Path(__file__).resolve().parent
+_DATA = _HERE.parents[1] / "data"  # beside the package
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ def names() -> dict[str, Name]:
 
 
 def _read(file: str) -> dict:
-    for folder in (_HERE.parent / "data", _HERE):
+    for folder in (_DATA, _HERE):
         if (folder / file).exists():
             return json.loads((folder / file).read_text(encoding="utf-8"))
-    raise FileNotFoundError(f"{file} is needed: copy it from data/ of the TensorRT Workbook into {_HERE}")
+    raise FileNotFoundError(f"{file} is needed: copy it from data/ of the TensorRT Workbook into {_DATA}")
 
 
 def find(text: str) -> list[Name]:

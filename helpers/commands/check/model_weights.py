@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .model_files import locations
+from ...model_files import locations
 
 PIECE = 4 << 20  # values that are looked at at a time
 NAME = 300  # characters of a name that are shown

@@ -10,7 +10,6 @@ Standard library only; the worker needs onnx, the report as text needs rich.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,13 +17,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
+from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 from .advice import advice
-from .atomic import write_atomically
-from .file_kind import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from .findings import judge_facts, some
 from .operator_trials import judge_operators, recall_operators
 from .report import CONVERTIBLE, NOT_CONVERTIBLE, PARSED, SEVERITIES, Report
-from .worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 
 TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
@@ -242,23 +240,3 @@ class _Check:
 
 def _first_line(text: str) -> str:
     return text.splitlines()[0] if text else ""
-
-
-def main(arguments) -> int:
-    """``tensorrt-workbook check``: prints the report, as its arguments say, and returns its exit code."""
-    report = check(arguments.model, arguments.build, arguments.timeout, int(arguments.memory * 1e9))
-    unwritten = None
-    if arguments.html:  # before anything is printed: a pipe that closes early does not cost the page
-        head = '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Check of a model</title>'
-        try:
-            write_atomically(arguments.html, f"{head}\n{report.to_html()}\n</html>\n".encode())
-        except OSError as error:
-            unwritten = error
-    if arguments.json:
-        print(report.to_json())
-    else:
-        report.print()
-    if unwritten:
-        print(f"the report could not be written: {unwritten}", file=sys.stderr)
-        return 2
-    return report.exit_code

@@ -19,10 +19,10 @@ import re
 import tokenize
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .atomic import open_regular
+from ...atomic import open_regular
 from .outdated import Finding, Program
 
 LARGEST_FILE = 16 << 20  # bytes; of a notebook, most are outputs
@@ -215,55 +215,6 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def main(files: Sequence[str], as_json: bool = False) -> int:
-    """Prints a report on each file. Returns 0 if nothing is outdated, 1 if something is, 2 if a file cannot be read.
-
-    2 goes before 1, since the answer is incomplete then; the other files have their reports all the same. What is
-    guarded by a test of the version, and mere advice, is shown but does not count.
-    """
-    import sys
-
-    reports, status = {}, 0
-    for file in files:
-        try:
-            reports[file] = port(file)
-        except (OSError, UnreadableSource) as error:
-            print(_one_line(str(error)), file=sys.stderr)
-            status = 2
-            continue
-        status = max(status, int(any(map(counts, reports[file]))))
-        if not as_json:
-            _print(file, reports[file])
-    if as_json:
-        print(json.dumps({file: [vars(finding) for finding in found] for file, found in reports.items()}, indent=1))
-    return status
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:1000]
-
-
 def counts(finding: Finding) -> bool:
     """False for what still works or is guarded."""
     return finding.level != "advice" and not finding.guarded
-
-
-def _print(file: str, found: Sequence[Finding]) -> None:
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console, number = Console(highlight=False), sum(map(counts, found))
-    console.print(Text(f"{file}: {number or 'nothing'} outdated", "bold"))
-    for finding in found:
-        line = f"cell {finding.cell}, line {finding.line}" if finding.cell else f"line {finding.line}"
-        when = f"{'gone in' if finding.level == 'gone' else 'since'} {finding.when}" if finding.when else "advice"
-        note = "; behind a test of the version or name" if finding.guarded else ""
-        console.print(
-            Text.assemble((f"{line}: ", "dim"), (finding.name, "" if counts(finding) else "dim"), f": {when}{note}")
-        )
-        console.print(Padding(Text(f"→ {finding.use}", "cyan"), (0, 0, 0, 4)))
-    for advice in dict.fromkeys(finding.advice for finding in found if finding.advice):
-        console.print(Text(f"• {advice}"))
-    if found:
-        console.print(Text("More on a name: tensorrt-workbook whatis NAME", "dim"))

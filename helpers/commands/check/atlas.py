@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .report import BUILDS, CRASHES, DOES_NOT_BUILD, NEEDS_CONSTANT, NOT_SUPPORTED
 
-ATLAS = Path(__file__).parents[1] / "data" / "atlas.json"
+ATLAS = Path(__file__).parents[3] / "data" / "atlas.json"
 OUTCOMES = (
     "built",
     "constant",

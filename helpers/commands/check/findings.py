@@ -25,7 +25,7 @@ COPY = "export with external_data=False, or copy the file beside the model"
 
 
 def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
-    """Fills the report with the ``facts`` of ``helpers.model_facts``; False if the model is not valid ONNX."""
+    """Fills the report with the ``facts`` of ``model_facts``; False if the model is not valid ONNX."""
     report.ir_version, report.producer, report.opsets = facts["ir_version"], facts["producer"], facts["opsets"]
     report.inputs = [Tensor(**tensor) for tensor in facts["inputs"]]
     report.outputs = [Tensor(**tensor) for tensor in facts["outputs"]]

@@ -1,4 +1,4 @@
-"""Finds outdated TensorRT calls in the syntax tree of a program. ``helpers.port`` (chapter 12) makes the report.
+"""Finds outdated TensorRT calls in the syntax tree of a program. ``port`` (chapter 12) makes the report.
 
 A name counts where the object that it is asked of is known, or where no other library has it. Code behind a test of the
 version, ``hasattr`` or ``except AttributeError`` is found too, but marked as guarded. Standard library only.
@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from .api_names import Name, find, names
+from ..api_names import Name, find, names
 from .receivers import Receivers, Thing
 
 # Names of removed members that other libraries or one's own classes have too: these need a receiver that is known.

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from ...builder import BuildError, BuildOptions, create_config, create_network
+from ...logger import errors, get_logger
+from ...model_files import all_tensors
+from ...onnx_parser import NodeError, parse_onnx
+from ...trt import FLAVOUR, VERSION, has, trt
 from .advice import propose_profile
-from .builder import BuildError, BuildOptions, create_config, create_network
-from .logger import errors, get_logger
 from .model_facts import MESSAGE, NODES, constants, infer, inputs_of, read_model
-from .model_files import all_tensors
 from .model_weights import brief, numpy_type
-from .onnx_parser import NodeError, parse_onnx
 from .report import MOST
-from .trt import FLAVOUR, VERSION, has, trt
 
 NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 ONES = 1 << 24  # values: no constant larger than that is made up for a trial
@@ -99,7 +99,7 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
 
 
 def build_as_proposed(path: str) -> dict:
-    """:func:`build` with the profile that ``helpers.advice`` proposes for the model's inputs."""
+    """:func:`build` with the profile that ``advice`` proposes for the model's inputs."""
     model = read_model(path).model
     return build(path, propose_profile({value["name"]: value["shape"] for value in inputs_of(model.graph)}))
 
