@@ -25,7 +25,7 @@ test: setup
 
 # The large runs of what the tests try in small: about a quarter of an hour, a line for each. FUZZ="port --seed 7" for one.
 fuzz: setup
-	@$(VENV_PYTHON) tests/fuzz.py $(FUZZ)
+	@$(VENV_PYTHON) tests/fuzz/fuzz.py $(FUZZ)
 
 # How many of 300 small faults in what guards something do the tests notice? Each is shown that they do not.
 mutate: setup

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go: benchmark, recordings, tests, all notebooks with live cells, operator atlas.
 #   tools/gpu_run.sh [OUT [PHASE ...]]   phases: bench record tests nbval atlas; all of them by default
-# CHAPTERS="01_logger 02_builder", TESTS="tests/test_plan.py …" and NETWORKS="--network LeNet" narrow them, PROCESSES
+# CHAPTERS="01_logger 02_builder", TESTS="tests/helpers/test_plan.py …" and NETWORKS="--network LeNet" narrow them, PROCESSES
 # says how many steps run side by side. Leaves OUT/gpu_run.tar.gz (data and logs) and prints a line per step.
 # Uses the `python` on the PATH; set PYTHONPATH to the repository's root, or install the workbook.
-# WORKBOOK_TORCH_PYTHON and WORKBOOK_RUNTIMES (tests/test_other_versions_gpu.py) let other releases take part.
+# WORKBOOK_TORCH_PYTHON and WORKBOOK_RUNTIMES (tests/helpers/test_other_versions_gpu.py) let other releases take part.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mkdir -p "${1:-build/gpu_run}" && cd "${1:-build/gpu_run}" && pwd)
@@ -39,7 +39,7 @@ record() {
     for chapter in $(grep -E "$timed" <<<"$chapters"); do step "record-$chapter" 240 python tools/record.py "$chapter"; done
 }
 tests() {
-    local tests=${TESTS:-$(ls tests/test_*.py)}
+    local tests=${TESTS:-$(ls tests/*/test_*.py | grep -v browser)}
     for test in $tests; do [[ $test == *_gpu.py ]] && step "$(basename "$test" .py)" 280 $pytest "$test"; done
     for test in $tests; do [[ $test == *_gpu.py ]] || echo "$(basename "$test" .py) 280 $pytest $test"; done | side_by_side
 }

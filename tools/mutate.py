@@ -30,18 +30,18 @@ LONGEST = 120.0  # seconds for the tests of one mutant; one that never ends has 
 
 # What guards something, and the test files in which a fault there should be seen.
 GUARDS = {
-    "atomic": ("test_atomic", "test_plan"),
-    "engine": ("test_engine",),
-    "exercises": ("test_exercises",),
-    "model_files": ("test_model_files",),
+    "atomic": ("helpers/test_atomic", "helpers/test_plan"),
+    "engine": ("helpers/test_engine",),
+    "exercises": ("workbook/test_exercises",),
+    "model_files": ("helpers/test_model_files",),
     "needs": ("test_needs",),
-    "plan": ("test_plan",),
-    "plan_cache": ("test_plan_cache",),
+    "plan": ("helpers/test_plan",),
+    "plan_cache": ("helpers/test_plan_cache",),
     "recordings": ("test_recordings", "test_needs"),
-    "runner": ("test_runner",),
-    "search_path": ("test_worker", "test_command_line"),
-    "trust": ("test_trust",),
-    "worker": ("test_worker",),
+    "runner": ("helpers/test_runner",),
+    "search_path": ("helpers/test_worker", "commands/test_command_line"),
+    "trust": ("helpers/test_trust",),
+    "worker": ("helpers/test_worker",),
 }
 
 

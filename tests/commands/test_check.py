@@ -22,20 +22,21 @@ import onnx
 import onnx.backend.test.data as onnx_data
 import pytest
 import small_models as small
+from report_schema import assert_schema
 
 from helpers.builder import build_plan
 from helpers.commands.check import check, check_worker
 from helpers.commands.check.advice import advice, propose_profile
 from helpers.commands.check.operator_trials import OPERATORS, judge_operators
-from helpers.commands.check.report import EXIT_CODES, MOST, MOST_ROWS, Operator, Problem, Report, Tensor
+from helpers.commands.check.report import MOST, MOST_ROWS, Operator, Problem, Report, Tensor
 from helpers.model_files import first_look
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import FLAVOUR, VERSION, has
 from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 LENET = REPOSITORY / "data" / "lenet.onnx"
-OLD_SCRIPT = REPOSITORY / "tests" / "old_scripts" / "onnx_to_engine_7.py"
+OLD_SCRIPT = REPOSITORY / "tests" / "commands" / "old_scripts" / "onnx_to_engine_7.py"
 LIGHT = Path(next(iter(onnx_data.__path__))) / "light"
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
@@ -366,7 +367,7 @@ def test_external_data_outside_the_folder_is_refused(worker, tmp_path):
 
 @pytest.mark.parametrize("place", small.external_everywhere(""))
 def test_wherever_a_tensor_stands_its_data_is_in_the_folder(place, worker, tmp_path):
-    """tests/test_model_facts.py has more of these."""
+    """test_model_facts.py has more of these."""
     folder = tmp_path / "model"
     folder.mkdir()
     np.ones(4, np.float32).tofile(tmp_path / "secret.bin")
@@ -719,43 +720,6 @@ def test_no_file(worker, tmp_path):
 
 
 # What the report says, and what is left behind
-
-
-SCHEMA = {
-    "model": str, "verdict": str, "summary": str, "tensorrt": str, "ir_version": int | None, "producer": str,
-    "opsets": dict, "inputs": list, "outputs": list, "profile": dict, "operators": list, "problems": list,
-    "weights": dict, "external": list, "layers": int | None, "built": bool | None, "plan_bytes": int | None,
-    "seconds": float, "exit_code": int,
-}  # fmt: skip
-SCHEMA_OF = {
-    "inputs": {"name": str, "type": str, "shape": list | None},
-    "outputs": {"name": str, "type": str, "shape": list | None},
-    "operators": {"domain": str, "type": str, "opset": int, "count": int, "verdict": str, "reason": str,
-                  "elsewhere": dict},
-    "problems": {"severity": str, "what": str, "todo": str, "where": str},
-    "external": {"name": str, "bytes": int, "found": bool},
-}  # fmt: skip
-OPERATOR_VERDICTS = {
-    "builds", "parsed", "parses, does not build", "needs a constant input", "not supported", "crashes TensorRT",
-    "not tried",
-}  # fmt: skip
-
-
-def assert_schema(report: Report) -> None:
-    data = json.loads(report.to_json())
-    assert data.keys() == SCHEMA.keys()
-    for key, kind in SCHEMA.items():
-        assert isinstance(data[key], kind), key
-    for key, columns in SCHEMA_OF.items():
-        for row in data[key]:
-            assert row.keys() == columns.keys()
-            for name, kind in columns.items():
-                assert isinstance(row[name], kind), (key, name)
-    assert EXIT_CODES[data["verdict"]] == data["exit_code"]
-    assert {operator["verdict"] for operator in data["operators"]} <= OPERATOR_VERDICTS
-    assert {p["severity"] for p in data["problems"]} <= {"error", "warning", "note"}
-    assert data["verdict"] != "convertible" or "error" not in {p["severity"] for p in data["problems"]}
-    assert data["summary"]
 
 
 def test_schema_of_reports(worker, tmp_path):

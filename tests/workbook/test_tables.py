@@ -13,7 +13,7 @@ from helpers.tables import Layer, Tensor, align_layers, feeds, in_order_of_need,
 from helpers.trt import has, trt
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @pytest.fixture(scope="module")

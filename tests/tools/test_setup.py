@@ -26,7 +26,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "setup_env.py"
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
 GTX_1080 = Gpu("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)

@@ -1,4 +1,4 @@
-"""A short run of each tests/fuzz_*.py; `make fuzz` is the long one."""
+"""A short run of each fuzz_*.py; `make fuzz` is the long one."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from helpers.lenet import WEIGHT_SHAPES, lenet_network
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 PROFILE = {"image": ((1, 1, 28, 28), (16, 1, 28, 28), (256, 1, 28, 28))}
 needs_build = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
 

@@ -18,10 +18,10 @@ from helpers import exercises
 from helpers.exercises import NotSolved, Wrong, check
 from helpers.trt import has, missing, trt
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 SOLUTIONS = {path.stem.replace("_", "."): path for path in sorted((NOTEBOOKS / "solutions").glob("*.py"))}
-WRONG = sorted((ROOT / "tests" / "wrong_answers").glob("*.py"))
+WRONG = sorted((ROOT / "tests" / "workbook" / "wrong_answers").glob("*.py"))
 ALL = exercises.exercises()
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 # What a learner needs: to read 150 words a minute, 5 seconds for a line of code, 4 minutes for an exercise.
 WORDS_A_MINUTE, SECONDS_A_LINE, MINUTES_AN_EXERCISE = 150, 5, 4

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("mypy", reason='mypy is not installed: pip install -c constraints.txt -e ".[test]"')
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def mypy(*arguments: str) -> tuple[int, str]:

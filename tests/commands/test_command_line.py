@@ -17,7 +17,7 @@ import pytest
 from helpers import commands as command_line
 from helpers.commands import check
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 LENET = REPOSITORY / "data" / "lenet.onnx"
 COMMAND = Path(sysconfig.get_path("scripts"), "tensorrt-workbook" + (".exe" if os.name == "nt" else ""))
 posix = pytest.mark.skipif(os.name != "posix", reason="special files and signals of POSIX")

@@ -17,8 +17,8 @@ import pytest
 from helpers.commands import copy as takeaway
 from helpers.worker import LARGEST_REPLY, Worker, WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 
-CALLS = f"{__package__}.worker_calls" if __package__ else "worker_calls"
-REPOSITORY = Path(__file__).parents[1]
+CALLS = "worker_calls"
+REPOSITORY = Path(__file__).parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -299,7 +299,7 @@ print(worker.call("worker_calls:process_id"), flush=True)
 
 
 def program(action: str) -> subprocess.Popen:
-    source = PROGRAM.format(tests=str(Path(__file__).parent), action=action)
+    source = PROGRAM.format(tests=str(REPOSITORY / "tests" / "shared"), action=action)
     return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -365,7 +365,7 @@ def stranger(tmp_path):
     (folder / "mine.py").write_text("def double(a=2):\n    return 2 * a\n")
 
     def start(package: str, function: str) -> subprocess.CompletedProcess:
-        folders = {"tests": str(Path(__file__).parent), "folder": str(folder), "link": str(link)}
+        folders = {"tests": str(REPOSITORY / "tests" / "shared"), "folder": str(folder), "link": str(link)}
         source = STRANGER.format(package=package, function=function, **folders)
         command = [sys.executable, "-c", source]
         return subprocess.run(command, capture_output=True, text=True, cwd=start.home, timeout=60)
@@ -380,7 +380,7 @@ def test_nothing_is_imported_from_the_current_folder(stranger):
     assert not stranger.ran.exists(), stranger.ran.read_text()
     child = ast.literal_eval(done.stdout.splitlines()[0])
     assert child["safe"]
-    assert str(Path(__file__).parent) in child["path"]
+    assert str(REPOSITORY / "tests" / "shared") in child["path"]
     assert "" not in child["path"]
     assert not [entry for entry in child["path"] if Path(entry).exists() and Path(entry).samefile(stranger.folder)]
     done = stranger("helpers", "mine:double")

@@ -17,7 +17,7 @@ from helpers.builder import build_plan
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("WORKBOOK_TORCH_PYTHON")
 RUNTIMES = os.environ.get("WORKBOOK_RUNTIMES")
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory, digits):
 def ask(folder, release, flavour):
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "PYTHONNOUSERSITE")}
     environment |= {"WORKBOOK_TENSORRT": flavour, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(RUNTIMES) / release}"}
-    script = ROOT / "tests" / "other_version_check.py"
+    script = ROOT / "tests" / "shared" / "other_version_check.py"
     done = subprocess.run([PYTHON, script, folder], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     print(done.stdout)

@@ -12,8 +12,8 @@ from helpers.commands import main
 from helpers.commands.port import UnreadableSource, counts, port, port_source
 from helpers.commands.port.scripts import LARGEST_CODE, LARGEST_FILE
 
-ROOT = Path(__file__).resolve().parents[1]
-OLD = sorted((ROOT / "tests" / "old_scripts").glob("*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+OLD = sorted((ROOT / "tests" / "commands" / "old_scripts").glob("*.py"))
 OWN = [
     *(ROOT / "helpers").glob("*.py"),
     *(ROOT / "tools").glob("*.py"),
@@ -48,7 +48,9 @@ def test_exactly_what_is_marked_in_old_scripts_is_found(path):
 
 
 def test_what_is_behind_a_test_of_the_version_does_not_count():
-    guarded = [finding.name for finding in port(ROOT / "tests/old_scripts/lenet_by_hand_7.py") if finding.guarded]
+    guarded = [
+        finding.name for finding in port(ROOT / "tests/commands/old_scripts/lenet_by_hand_7.py") if finding.guarded
+    ]
     assert guarded == ["IBuilderConfig.max_workspace_size", "ICudaEngine.num_bindings"]
 
 

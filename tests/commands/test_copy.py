@@ -13,7 +13,7 @@ from helpers import commands
 from helpers.commands import copy as takeaway
 from helpers.commands import main
 
-HELPERS = Path(__file__).parents[1] / "helpers"
+HELPERS = Path(__file__).parents[2] / "helpers"
 NAMES = sorted(name for name in takeaway.helpers() if not name.endswith("__main__"))
 ALONE = Path(__file__).with_name("copied_alone.py")
 

@@ -1,4 +1,4 @@
-"""Tries what tests/fuzz_*.py try, many more times than the tests do: ``make fuzz``, or ``python tests/fuzz.py check``.
+"""Tries what fuzz_*.py try, many more times than the tests do: ``make fuzz``, or ``python tests/fuzz/fuzz.py check``.
 
 Each says in one line what it did; the first fault ends its part with the number of the try, and the exit status is 1.
 """
@@ -7,8 +7,11 @@ import argparse
 import importlib
 import sys
 import time
+from pathlib import Path
 
-# How often each is tried in the long mode, and in `make test` (tests/test_fuzz.py).
+sys.path.append(str(Path(__file__).resolve().parents[1] / "shared"))
+
+# How often each is tried in the long mode, and in `make test` (test_fuzz.py).
 LONG = {"check": 7_500, "plans": 2_400, "kills": 1_000, "runner": 16_800, "port": 30_000}
 SHORT = {"check": 100, "plans": 200, "kills": 30, "runner": 1_000, "port": 500}
 

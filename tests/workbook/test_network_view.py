@@ -15,7 +15,7 @@ from helpers.onnx_parser import parse_onnx
 from helpers.trt import has, trt
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 SUM = trt.ElementWiseOperation.SUM
 
 

@@ -12,7 +12,7 @@ from helpers.commands import doctor
 from helpers.device import Driver, Gpu
 from helpers.trt import CAPABILITIES, FLAVOUR, VERSION, has
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 79 * 2**30)
 
 

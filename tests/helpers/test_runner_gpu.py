@@ -14,7 +14,7 @@ from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
 
 pytestmark = pytest.mark.skipif(not has("gpu", "build"), reason="needs a GPU that this TensorRT runs and builds on")
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 PROFILE = {"image": ((1, 1, 28, 28), (64, 1, 28, 28), (256, 1, 28, 28))}
 BACKENDS = [name for name in ("pycuda", "cuda_bindings") if has(name)]
 

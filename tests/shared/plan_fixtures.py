@@ -117,9 +117,10 @@ def limit_memory(more: int = 1 << 30) -> None:
 
 
 def in_a_child(script: str, folder: Path, seconds: float = 240) -> str:
-    """What the script prints, in a Python of its own that can import from tests/ and finds the folder in sys.argv[1].
+    """What the script prints, in a Python that can import what the tests can, with the folder in sys.argv[1].
     Raises AssertionError with its traceback if it fails."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join(map(str, (root, root / "tests" / "shared", root / "tests" / "fuzz")))
     environment = {**os.environ, "PYTHONPATH": path, "WORKBOOK_STATE": str(folder / "state")}
     command = [sys.executable, "-c", script, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from helpers.commands.port import UnreadableSource, port
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 3.0  # of this process: other work on the machine does not count
 LINES = 60  # of one source
 OUTDATED = "some_engine.num_bindings"
@@ -111,7 +111,7 @@ def _try(rng: random.Random, folder: Path) -> list[str]:
 @functools.cache
 def _statements() -> list[list[str]]:
     """The statements of each old script, helper and code cell, as text: a few of them are the food of one try."""
-    paths = [*(ROOT / "tests" / "old_scripts").glob("*.py")] * 3 + [*(ROOT / "helpers").glob("*.py")]
+    paths = [*(ROOT / "tests" / "commands" / "old_scripts").glob("*.py")] * 3 + [*(ROOT / "helpers").rglob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in sorted(paths)]
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:

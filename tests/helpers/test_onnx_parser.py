@@ -15,7 +15,7 @@ from helpers.onnx_parser import OnnxParseError, parse_onnx
 from helpers.trt import has
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
-LENET = Path(__file__).resolve().parents[1] / "data" / "lenet.onnx"
+LENET = Path(__file__).resolve().parents[2] / "data" / "lenet.onnx"
 
 
 def model(*nodes, initializers=(), opset=17) -> onnx.ModelProto:

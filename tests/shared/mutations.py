@@ -1,4 +1,4 @@
-"""Damaged and hostile ONNX models, made from good ones by a seed: the food of tests/fuzz_check.py."""
+"""Damaged and hostile ONNX models, made from good ones by a seed: the food of fuzz_check.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import small_models as small
 from helpers.model_files import all_tensors
 
 DATA = Path(next(iter(onnx_data.__path__)))
-LENET = Path(__file__).parents[1] / "data" / "lenet.onnx"
+LENET = Path(__file__).parents[2] / "data" / "lenet.onnx"
 INTEGERS = [0, 1, -1, 2, -2, 3, 7, 64, 1 << 16, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63)]
 FLOATS = [0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan")]
 # What a name may be that somebody else has chosen, and where external data may be said to lie: fuzz_check.py makes some

@@ -1,4 +1,4 @@
-"""Small ONNX models, good and bad ones, that tests/test_check.py and its fellows make when they run."""
+"""Small ONNX models, good and bad ones, that the tests make when they run."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tools import check_types, inventory, stubs
 from tools.chapter_code import Cell, Module, modules
 from tools.distil_api import RELEASES, TARGET, distil, of_release, write
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ALL = set(RELEASES)
 NEW = ALL - {"8.6"}
 LATE = {"11.4", "RTX 1.7"}

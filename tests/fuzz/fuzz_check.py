@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from mutations import damaged
-from test_check import assert_schema
+from report_schema import assert_schema
 
 from helpers.commands.check import check, check_worker
 from helpers.commands.check.report import MOST

@@ -13,7 +13,7 @@ from helpers.commands.check.atlas import ATLAS, read_atlas
 from helpers.trt import has
 from tools import atlas as tool
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOME = {"Relu", "Reshape", "ReduceSum", "NonMaxSuppression", "AffineGrid", "StringConcat", "Mod"}
 
 

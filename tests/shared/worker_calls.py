@@ -1,4 +1,4 @@
-"""Functions that tests/test_worker.py and tests/test_check.py call in a worker: the bad ones among them on purpose."""
+"""Functions that tests call in a worker: the bad ones among them on purpose."""
 
 from __future__ import annotations
 
