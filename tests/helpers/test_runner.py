@@ -836,3 +836,60 @@ def test_memory_that_is_too_small_or_gone_is_an_error_for_who_waits(eager):
         cuda.memcpy_dtoh_async(np.zeros((4, 2), np.float32).T, there["plus"], stream)
     with pytest.raises(cuda.MemoryError):
         cuda.mem_alloc(1 << 40)
+
+
+# What small faults in the code were not noticed by the tests above
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "float32 in the other byte order"])
+def test_another_dtype_is_refused_after_the_right_one(run, dtype):
+    for _ in range(3):
+        run(x=X, shift=SHIFT)
+    wrong = X.astype(X.dtype.newbyteorder() if "order" in dtype else dtype)
+    with pytest.raises(TypeError, match="x"):
+        run(x=wrong, shift=SHIFT)
+
+
+def test_every_stream_of_map_has_work(run, monkeypatch):
+    used = []
+    start = Runner._start
+    monkeypatch.setattr(Runner, "_start", lambda self, *arguments: used.append(self) or start(self, *arguments))
+    assert len(list(run.map([{"x": X, "shift": SHIFT}] * 6, streams=3))) == 6
+    assert len(set(map(id, used))) == 3
+
+
+def test_the_context_is_told_a_shape_once(run, monkeypatch):
+    told = []
+    tell = type(run._context).set_input_shape
+    monkeypatch.setattr(
+        type(run._context), "set_input_shape", lambda self, name, shape: told.append(name) or tell(self, name, shape)
+    )
+    for _ in range(5):
+        run(x=X, shift=SHIFT)
+    assert sorted(told) == ["shift", "x"]
+
+
+def test_an_output_that_is_a_single_number(make, monkeypatch):
+    monkeypatch.setattr(pretend_gpu.PretendedContext, "get_tensor_shape", lambda self, name: ())
+    monkeypatch.setattr(PretendedEngine, "get_tensor_shape", lambda self, name: (-1, 4) if name == "x" else ())
+    with make(PretendedEngine(inputs=["x"])) as runner:
+        assert runner._shapes["double"] == ()
+
+
+@pytest.mark.parametrize("other", [-1, 1])
+def test_the_thread_is_told_by_its_number(run, other):
+    """Another thread's number may be smaller or larger than this one's."""
+    mine, run._thread = run._thread, run._thread + other
+    with pytest.raises(RuntimeError, match="belongs to the thread"):
+        run(x=X, shift=SHIFT)
+    with pytest.raises(RuntimeError, match="thread"):
+        run.close()
+    run._thread = mine
+
+
+def test_a_plan_is_trusted_only_if_the_caller_says_so(make, monkeypatch):
+    said = []
+    monkeypatch.setattr("helpers.runner.load_engine", lambda engine, trusted: said.append(trusted) or engine)
+    make(PretendedEngine()).close()
+    make(PretendedEngine(), trusted=True).close()
+    assert said == [False, True]

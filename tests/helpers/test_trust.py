@@ -175,6 +175,25 @@ class TestWhoCanWriteTheList:
         assert trust.is_trusted(b"plan")
 
     @posix
+    def test_a_link_above_may_lead_into_a_sticky_folder(self, tmp_path, monkeypatch):
+        (tmp_path / "shared").mkdir()
+        (tmp_path / "shared").chmod(0o1777)
+        (tmp_path / "link").symlink_to("shared")
+        monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "link" / "state"))
+        trust.remember(b"plan")
+        assert trust.is_trusted(b"plan")
+
+    def test_two_may_make_the_folder_at_the_same_moment(self, own_state, monkeypatch):
+        trust.make_state_folder()
+        is_dir, too_early = type(own_state).is_dir, [own_state]
+
+        def look(folder):
+            return is_dir(folder) if folder not in too_early else bool(too_early.clear())
+
+        monkeypatch.setattr(type(own_state), "is_dir", look)
+        assert trust.make_state_folder() == own_state
+
+    @posix
     @pytest.mark.parametrize(
         ("members", "primary", "lets_in"),
         [([], ["me"], False), (["me"], [], False), (["root"], ["me"], False)]
