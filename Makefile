@@ -7,7 +7,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= $(shell $(VENV_PYTHON) -c "from helpers.device import gpus; print(0 if gpus() else 2)")
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test fuzz mutate record bench browser-test docs setup
+.PHONY: lab test test-fast fuzz mutate record bench browser-test docs setup
 
 setup:
 	@$(PYTHON) tools/setup_env.py
@@ -22,6 +22,15 @@ test: setup
 	@$(VENV_PYTHON) -m ruff format --check .
 	@if $(VENV_PYTHON) -c "import playwright" 2>/dev/null; then $(VENV_PYTHON) -m pytest tests/browser; fi
 	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/browser $(PYTEST_OPTIONS)
+
+# A first answer in a minute and a half: no notebooks, no recorder, no fuzzing, no set-up of environments.
+SLOW := --ignore=tests/browser --ignore=tests/fuzz --ignore=tests/notebooks --ignore=tests/tools/test_record.py \
+  --ignore=tests/tools/test_setup.py --ignore=tests/tools/test_mutate.py
+test-fast: setup
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(SLOW) tests $(PYTEST_OPTIONS)
 
 # The large runs of what the tests try in small: about a quarter of an hour, a line for each. FUZZ="port --seed 7" for one.
 fuzz: setup
