@@ -2,11 +2,12 @@
 
 Told in chapter 00. Where the capabilities of ``helpers.trt`` that the magic names are there, the cell runs as if the
 magic were not written. Where not, it shows what the same cell printed and plotted on a machine that has them
-(``helpers.recordings``), under a banner that says so. Needs IPython, and nh3 to show HTML: what a recording displays is
+(``helpers.recordings``), under a banner that says so, and that names what the reader has changed above
+(``helpers.edits``). Needs IPython, and nh3 to show HTML: what a recording displays is
 published in the reader's own page, so nothing in it may run there, or load anything.
 
 >>> sorted(probe())
-['compute_capability', 'device', 'flavour', 'missing', 'version']
+['compute_capability', 'device', 'flavour', 'missing', 'replayed', 'version']
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from collections.abc import Iterable
 from html import escape, unescape
 from typing import Any
 
-from .dependencies import changed_since, dependencies, read_code_cells
+from . import edits
 from .device import gpus
 from .recordings import (
+    EXERCISE,
     ROOT,
     Recording,
     RecordingError,
     difference,
     find_recording,
+    first_line,
+    load_code_cells,
     picture_size,
+    recordings_path,
     similar_recording,
     source_hash,
     split_gate,
@@ -64,18 +69,22 @@ _CONTROL = re.compile(
     re.DOTALL,
 )
 _shown: list[str] = []  # hashes of the cells replayed so far
-MARK = "needs"  # key of the metadata by which make record tells a shown recording from a real output
+_explained: list[str] = []  # the hash of the cell whose banner explains replays; in a list to be set once
+_LATER = "Later cells like this one say so in one line; those that printed nothing show nothing."
+MARK = "needs"  # key of the metadata that tells a banner from an output of the cell's own
 
 
 def load_ipython_extension(ip: Any) -> None:
     """``%load_ext helpers.needs``: from now on, cells that begin with ``%%needs`` are gated."""
     ip.input_transformers_cleanup.append(_transform)
     ip.register_magic_function(_magic, "cell", "needs")
+    edits.watch(ip)
 
 
 def unload_ipython_extension(ip: Any) -> None:
     ip.input_transformers_cleanup.remove(_transform)
     ip.magics_manager.magics["cell"].pop("needs", None)
+    edits.unwatch(ip)
 
 
 def _transform(lines: list[str]) -> list[str]:
@@ -126,14 +135,11 @@ def replay(source: str, lacking: list[str]) -> None:
     """Shows the recording of a cell that cannot run here because of ``lacking``; never raises for want of one."""
     reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name][2])})" for name in lacking]
     need = f"This cell needs {' and '.join(reasons)}, which {'is' if len(lacking) == 1 else 'are'} missing here."
+    _shown.append(source_hash(source))
     try:
         found = find_recording(source, shown=_shown)
-        _shown.append(source_hash(source))
         if found:
-            chapter, recording = found
-            _banner("Recorded output", [f"{need} {_origin(recording)}", *_changes(chapter, recording)], recording)
-            for output in recording.outputs:
-                _show(output)
+            _show_recording(need, *found)
         else:
             more, *folds = _without_recording(source)
             _banner("Not run", [f"{need} {more}", *folds])
@@ -141,15 +147,49 @@ def replay(source: str, lacking: list[str]) -> None:
         _banner("Not run", [f"{need} Its recording cannot be shown: {escape(str(error))}."])
 
 
+def _show_recording(need: str, chapter: str, recording: Recording) -> None:
+    """Shows a recording under its banner, which is long for the first cell only; nothing if nothing was recorded."""
+    if not recording.outputs:
+        return
+    if not _explained:
+        _explained.append(recording.hash)
+    if recording.hash == _explained[0]:  # also when it is run again
+        said = f"{need} Below is what it showed on <strong>{escape(describe(recording))}</strong>. {_LATER}"
+    else:
+        said = f"{escape(recording.device)}, {escape(_tensorrt(recording))}, {escape(recording.date)}"
+    _banner("Recorded output", [said, *_edits(chapter, recording)], recording)
+    for output in recording.outputs:
+        _show(output)
+
+
+def _edits(chapter: str, recording: Recording) -> list[str]:
+    """One line if the reader has changed something above."""
+    cells = load_code_cells(recordings_path(chapter, ROOT))
+    changed = edits.edited(cells, recording.cell, edits.ran)
+    if not changed:
+        return []
+    line = first_line(changed[0])
+    named = f"the cell that begins with <code>{escape(line)}</code>" if line else "a cell, which is empty now"
+    others = f", and {len(changed) - 1} more" if changed[1:] else ""
+    return [f"<strong>This shows the original:</strong> above, you have changed {named}{others}."]
+
+
 def describe(recording: Recording) -> str:
     """Where and when a recording was made, in words: device, TensorRT and its version, date."""
     capability = recording.compute_capability
     device = f"{recording.device} (compute capability {capability})" if capability else "a machine without a GPU"
-    return f"{device} with {_NAMES.get(recording.flavour, recording.flavour)} {recording.version} on {recording.date}"
+    return f"{device} with {_tensorrt(recording)} on {recording.date}"
+
+
+def _tensorrt(recording: Recording) -> str:
+    return f"{_NAMES.get(recording.flavour, recording.flavour)} {recording.version}"
 
 
 def probe() -> dict[str, Any]:
-    """What ``make record`` asks the kernel that has just run a chapter: device, TensorRT, missing capabilities."""
+    """What ``make record`` asks the kernel that has just run a chapter: device, TensorRT, missing capabilities.
+
+    And the hashes of the cells that were replayed, or could not even be replayed, in place of being run.
+    """
     gpu = gpus()[0] if gpus() else None
     return {
         "device": gpu.name if gpu else "no GPU",
@@ -157,30 +197,13 @@ def probe() -> dict[str, Any]:
         "flavour": FLAVOUR,
         "version": VERSION,
         "missing": missing(*CAPABILITIES),
+        "replayed": _shown,
     }
 
 
-def _origin(recording: Recording) -> str:
-    return f"Below is what it showed on <strong>{escape(describe(recording))}</strong>."
-
-
-def _changes(chapter: str, recording: Recording) -> list[str]:
-    """What has changed since the recording, as a paragraph; nothing where the notebook cannot be found."""
-    try:
-        cells = read_code_cells(ROOT / "notebooks" / f"{chapter}.ipynb")
-        index = next(i for i, cell in enumerate(cells) if source_hash(cell.source) == recording.hash)
-        changed = changed_since(recording.depends, dependencies(cells, index), cells)
-    except (OSError, ValueError, KeyError, SyntaxError, StopIteration):
-        return []  # a copy under another name, say: the recording itself is still that of this very cell
-    if not changed:
-        return []
-    said = "Changed since then, so that it might show something else today: "
-    if len(changed) == 1:
-        return [f"{said}{escape(changed[0])}."]
-    return [_fold(f"{said}{len(changed)} files or cells", "\n".join(changed))]
-
-
 def _without_recording(source: str) -> list[str]:
+    if EXERCISE.search(source):  # what comes closest may be the solution
+        return ["It belongs to an exercise: where that is there, run it, and the check judges your answer."]
     similar = similar_recording(source)
     if similar is None:
         return ["There is no recording of it. The workbook goes on without."]

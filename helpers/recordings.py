@@ -1,7 +1,8 @@
 """Recordings: what cells that need a GPU, or something else, printed and plotted on a machine that had it.
 
 Chapter 00 tells of such cells; ``helpers.needs`` shows recordings and ``make record`` makes them. There is one JSON
-file per chapter, ``data/recordings/<chapter>.json``, with its cells in the order of the notebook. A recording is found
+file per chapter, ``data/recordings/<chapter>.json``, with its recordings in the order of the notebook, and with the
+hashes of all its code cells, so that ``helpers.edits`` can tell what a reader has changed. A recording is found
 by the hash of its cell's source, so it can never be shown for code that it does not belong to. A file may come from
 anywhere: it holds nothing but text, HTML and PNG pictures, and each recording has a digest, so that one that was
 changed by accident is not shown either.
@@ -20,16 +21,19 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .atomic import open_regular, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-FORMAT = 2
+FORMAT = 3
 LARGEST = 16 << 20  # bytes of a file; that of a chapter with many pictures has 0.2 MB
 MOST_TAGS = 20_000  # of one output: the time to make HTML harmless grows with the square of how deep they are nested
 SHOWN = ("text/plain", "text/html", "image/png")  # the types of what is displayed; of any other, nothing is known
 SIMILAR = 0.6  # difflib's ratio from which two sources count as versions of one cell
+
+# The cells of an exercise: its stub begins so, and its check is called so.
+EXERCISE = re.compile(r"^# Exercise \d\d\.\d+:|^check\([\"']\d\d\.\d+[\"']", re.MULTILINE)
 
 _MAGIC = re.compile(r"%%needs(?![\w?])(?P<names>[^\n]*)(\n|$)")
 _CURE = "restore it, or delete it and run make record"
@@ -39,6 +43,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 
 class RecordingError(ValueError):
     """A file of recordings cannot be used; the message names it."""
+
+
+class CodeCell(NamedTuple):
+    """A code cell of a chapter as ``make record`` noted it. One of an ``exercise`` is there to be changed."""
+
+    id: str  # in the notebook
+    hash: str  # see short_hash
+    exercise: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,9 @@ class Recording:
     flavour: str  # the module: tensorrt, tensorrt_rtx, ...
     version: str
     date: str  # ISO 8601, the day of the run
-    depends: dict[str, str]  # see helpers.dependencies
+    cell: str  # its id in the notebook
+    cells: str  # what it was made from, as tools.gated hashes it: the code cells above ...
+    helpers: str  # ... and the helpers that these import, with the data that they read
     outputs: list[dict[str, Any]]
     after: str | None = None  # for the check of an exercise: the hash of the answer that stood above it
     digest: str = field(default="", compare=False)  # of all the above, as the file says
@@ -63,8 +77,12 @@ class Recording:
 
     def computed_digest(self) -> str:
         """SHA-256 of all that the recording says, however a file lays it out."""
-        text = json.dumps(asdict(replace(self, digest="")), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(asdict(replace(self, digest="")))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def normalized(source: str) -> str:
@@ -75,6 +93,20 @@ def normalized(source: str) -> str:
 def source_hash(source: str) -> str:
     """SHA-256 of the normalized source, as hexadecimal digits."""
     return hashlib.sha256(normalized(source).encode()).hexdigest()
+
+
+def short_hash(text: str) -> str:
+    """As many digits of :func:`source_hash` as tell the cells of one chapter apart."""
+    return source_hash(text)[:16]
+
+
+def first_line(source: str) -> str:
+    """The first line of code, by which one finds a cell, of at most 60 characters; "" if there is none.
+
+    Comments and magics are no code.
+    """
+    lines = (line.strip() for line in source.split("\n"))
+    return next((line[:60] for line in lines if line and line[0] not in "#%"), "")
 
 
 def split_gate(source: str) -> tuple[list[str], str] | None:
@@ -110,7 +142,12 @@ def recordings_path(chapter: str, root: Path = ROOT) -> Path:
 def load_recordings(path: str | os.PathLike) -> list[Recording]:
     """The recordings of one chapter, none if there is no such file. Raises RecordingError that names a bad file."""
     path = Path(path)
-    return [_unchanged(path.stem, recording) for recording in _read(path)]
+    return [_unchanged(path.stem, recording) for recording in _read(path)[1]]
+
+
+def load_code_cells(path: str | os.PathLike) -> list[CodeCell]:
+    """All code cells of the recorded chapter, none if there is no such file. Raises RecordingError for a bad file."""
+    return _read(Path(path))[0]
 
 
 def _unchanged(chapter: str, recording: Recording) -> Recording:
@@ -120,19 +157,18 @@ def _unchanged(chapter: str, recording: Recording) -> Recording:
 
 
 def _of(recording: Recording) -> str:
-    code = [line for line in normalized(recording.source).split("\n") if line and line[0] not in "#%"]
-    return (
-        f"the recording of the cell that begins with {code[0][:60]!r}"
-        if code
-        else "the recording of a cell without code"
-    )
+    code = first_line(recording.source)
+    return f"the recording of the cell that begins with {code!r}" if code else "the recording of a cell without code"
 
 
-def _read(path: Path) -> list[Recording]:
-    """The recordings of one file, whether their digests fit or not. Raises RecordingError for all else that is bad."""
+def _read(path: Path) -> tuple[list[CodeCell], list[Recording]]:
+    """The code cells and the recordings of one file, whether the latter's digests fit or not.
+
+    Raises RecordingError for all else that is bad.
+    """
     content = _content(path)
     if content is None:
-        return []
+        return [], []
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -142,6 +178,13 @@ def _read(path: Path) -> list[Recording]:
     if document.get("format") != FORMAT:
         found = f"{document.get('format')!r:.20}"
         raise RecordingError(f"{path.name} has format {found}, this program reads format {FORMAT}; {_CURE}")
+    lines = document.get("notebook")
+    if not isinstance(lines, list) or document.get("digest") != _digest(lines):
+        raise RecordingError(f"{path.name}: the list of the notebook's cells was changed after it was made; {_CURE}")
+    try:
+        code_cells = [_parse(line) for line in lines]
+    except (TypeError, ValueError) as error:
+        raise RecordingError(f"{path.name}, the list of the notebook's cells: {error}; {_CURE}") from error
     recordings = []
     for number, cell in enumerate(document["cells"], 1):
         try:
@@ -149,7 +192,16 @@ def _read(path: Path) -> list[Recording]:
             _check(recordings[-1])
         except (TypeError, ValueError, RecursionError) as error:
             raise RecordingError(f"{path.name}, recording {number}: {error}; {_CURE}") from error
-    return recordings
+    return code_cells, recordings
+
+
+def _parse(line: Any) -> CodeCell:
+    """A line of the list: ``id hash``, or ``id hash exercise``."""
+    _check_text("a line", line)
+    match = re.fullmatch(r"(\S+) ([0-9a-f]{16})( exercise)?", line)
+    if match is None:
+        raise ValueError(f"{line!r:.80} is no id with a hash")
+    return CodeCell(match[1], match[2], bool(match[3]))
 
 
 def _content(path: Path) -> bytes | None:
@@ -171,15 +223,15 @@ def _check(recording: Recording) -> None:
     A file may hold anything. Types that are not among SHOWN are refused, even beside one that is: whatever a cell
     displays is then either shown as it was, or its author is told when it is recorded. It never gets lost in silence.
     """
-    for name in ("source", "device", "flavour", "version", "date", "digest"):
+    for name in ("source", "device", "flavour", "version", "date", "cell", "cells", "helpers", "digest"):
         _check_text(name, getattr(recording, name))
     for name in ("compute_capability", "after"):
         if getattr(recording, name) is not None:
             _check_text(name, getattr(recording, name))
-    for name, kind in (("needs", list), ("depends", dict), ("outputs", list)):
+    for name, kind in (("needs", list), ("outputs", list)):
         _check_kind(name, getattr(recording, name), kind)
-    for text in (*recording.needs, *recording.depends, *recording.depends.values()):
-        _check_text("needs and depends", text)
+    for text in recording.needs:
+        _check_text("one of needs", text)
     for output in recording.outputs:
         _check_output(output)
 
@@ -215,8 +267,12 @@ def _check_kind(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name} is of the type {type(value).__name__}, not {kind.__name__}")
 
 
-def save_recordings(path: str | os.PathLike, recordings: Iterable[Recording]) -> None:
-    """Writes one chapter's recordings, in the given order; the file is replaced as a whole, or removed if none are.
+def save_recordings(
+    path: str | os.PathLike, recordings: Iterable[Recording], code_cells: Iterable[CodeCell] = ()
+) -> None:
+    """Writes one chapter's recordings, in the given order, and what all its code cells are.
+
+    The file is replaced as a whole, or removed if there are no recordings.
 
     Raises RecordingError for a recording that could not be shown.
     """
@@ -231,7 +287,14 @@ def save_recordings(path: str | os.PathLike, recordings: Iterable[Recording]) ->
     if not cells:
         path.unlink(missing_ok=True)
         return
-    document = {"format": FORMAT, "chapter": path.stem, "cells": cells}
+    lines = [" ".join([cell.id, cell.hash, *["exercise"][: cell.exercise]]) for cell in code_cells]
+    document = {
+        "format": FORMAT,
+        "chapter": path.stem,
+        "digest": _digest(lines),
+        "notebook": lines,
+        "cells": cells,
+    }
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
 
@@ -256,9 +319,11 @@ def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) ->
 def similar_recording(source: str, root: Path = ROOT) -> tuple[str, Recording] | None:
     """The chapter and the recording whose source comes closest, or None where nothing comes close.
 
+    Never one of an exercise, since that may be its solution.
     Raises RecordingError if it was changed after it was made.
     """
-    ratios = [(similarity(source, r.source), chapter, r) for chapter, r in _all(root)[0]]
+    others = [(chapter, r) for chapter, r in _all(root)[0] if not EXERCISE.search(r.source)]
+    ratios = [(similarity(source, r.source), chapter, r) for chapter, r in others]
     best = max(ratios, key=lambda item: item[0], default=None)
     return (best[1], _unchanged(*best[1:])) if best and best[0] >= SIMILAR else None
 
@@ -280,7 +345,7 @@ def _all(root: Path) -> tuple[list[tuple[str, Recording]], RecordingError | None
     recordings, errors = [], []
     for path in sorted((root / "data" / "recordings").glob("*.json")):
         try:
-            recordings += [(path.stem, recording) for recording in _read(path)]
+            recordings += [(path.stem, recording) for recording in _read(path)[1]]
         except RecordingError as error:
             errors.append(error)
     return recordings, errors[0] if errors else None

@@ -13,9 +13,19 @@ from types import SimpleNamespace
 import pytest
 from notebook_fixtures import ROOT, SETUP, text
 
-from helpers import needs
+from helpers import edits, needs
+from helpers.edits import edited
 from helpers.needs import MARK, harmless_html
-from helpers.recordings import Recording, RecordingError, load_recordings, recordings_path, save_recordings
+from helpers.recordings import (
+    CodeCell,
+    Recording,
+    RecordingError,
+    load_recordings,
+    recordings_path,
+    save_recordings,
+    short_hash,
+    source_hash,
+)
 from helpers.trt import CAPABILITIES
 from tools.execute import Failed
 from tools.record import record
@@ -42,6 +52,7 @@ from IPython.display import HTML, Image, display
 display(HTML("<table><tr><td>brass</td></tr></table>"), metadata={{"isolated": False}})
 display(Image(base64.b64decode("{PNG}"), format="png", width=9), metadata={{"text": ["of no use"]}})
 print("and a picture")""",
+    "silent": "%%needs gizmo\ndef turn():\n    return turned",
     "depends on it": "%%needs gizmo widget\nprint('never')",
     "plain": "print('plain')",
 }
@@ -88,7 +99,7 @@ class TestWithTheCapability:
 
 class TestWithoutTheCapability:
     def test_the_banner_says_where_and_when(self, runs, shared_book):
-        banner, *_ = runs[1]["text"]
+        banner, *_ = runs[1]["text"]  # the first in this kernel
         recording, *_ = load_recordings(recordings_path("01_gears", shared_book.root))
         html = banner["data"]["text/html"]
         for word in (recording.version, recording.date, "<code>gizmo</code> (a gizmo &lt;in the drawer&gt;)"):
@@ -98,6 +109,22 @@ class TestWithoutTheCapability:
         assert "color:" not in html  # the text keeps the theme's
         assert "gizmo (a gizmo <in the drawer>), which is missing here" in banner["data"]["text/plain"]
         assert "<p>" not in banner["data"]["text/plain"]
+        assert "Later cells like this one say so in one line" in banner["data"]["text/plain"]
+
+    def test_later_banners_are_one_short_line(self, runs, shared_book):
+        banner, *_ = runs[1]["picture"]
+        recording, *_ = load_recordings(recordings_path("01_gears", shared_book.root))
+        name = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}.get(recording.flavour, recording.flavour)
+        said = f"{recording.device}, {name} {recording.version}, {recording.date}"
+        assert banner["data"]["text/plain"] == f"Recorded output. {said}"
+        html = banner["data"]["text/html"]
+        assert f'<p style="margin:0"><strong>Recorded output.</strong> {said}</p>' in html
+        assert '<div role="note" aria-label="Recorded output"' in html
+
+    def test_a_cell_that_printed_nothing_shows_nothing(self, runs, shared_book):
+        assert [runs[i]["silent"] for i in (0, 1)] == [[], []]
+        recordings = load_recordings(recordings_path("01_gears", shared_book.root))
+        assert [r.outputs for r in recordings if "def turn" in r.source] == [[]]
 
     def test_text_comes_back_to_its_streams_and_the_result_too(self, runs):
         _, *outputs = runs[1]["text"]
@@ -140,37 +167,32 @@ class TestWithoutTheCapability:
         assert not any(MARK in o.get("metadata", {}) for name in ("text", "picture") for o in runs[0][name])
 
 
-class TestWhatHasChanged:
+class TestInAKernelThatSendsNoIds:
     @pytest.fixture
     def book(self, book):
-        (book.root / "data" / "teeth.txt").write_text("12")
-        self.gated = "%%needs gizmo\nprint(open('../data/teeth.txt').read(), size, TEETH)"
-        self.cells = [SETUP, "from helpers.gear import TEETH", "size = 3", "other = 4", self.gated]
+        self.gated = "%%needs gizmo\nprint(TEETH, size)"
+        self.cells = [SETUP, "from helpers.gear import TEETH", "# how large\nsize = 3", "other = 4", self.gated]
         book.write("01_gears", *self.cells)
         book.gizmo(True)
         assert record("01_gears", book.root) == (1, 0)
         book.gizmo(False)
         return book
 
-    def test_changes_are_named(self, book):
-        (book.root / "data" / "teeth.txt").write_text("13")
-        (book.root / "helpers" / "gear.py").write_text("TEETH = 13\n")
-        book.write("01_gears", *self.cells[:2], "size = 5", *self.cells[3:])
+    def test_an_edit_above_is_named_in_one_line(self, book):
+        book.write("01_gears", *self.cells[:2], "# larger\nsize = 5", "mine = 1", *self.cells[3:])
         banner, output = book.run("01_gears")[-1]
-        changed = "Changed since then, so that it might show something else today: 3 files or cells:\n"
-        assert f"{changed}data/teeth.txt\nhelpers/gear.py\nthe cell that begins with 'size = 5'" in text([banner])
-        assert "<details><summary>Changed since then" in banner["data"]["text/html"]
-        assert text([output]) == "12 3 12\n"
+        line = "This shows the original: above, you have changed the cell that begins with size = 5."
+        assert banner["data"]["text/plain"].splitlines()[1:] == [line]
+        assert "with <code>size = 5</code>.</p>" in banner["data"]["text/html"]
+        assert text([output]) == "12 3\n"
 
-    def test_a_single_change_is_named_at_once(self, book):
-        (book.root / "data" / "teeth.txt").write_text("13")
-        banner, _ = book.run("01_gears")[-1]
-        assert "something else today: data/teeth.txt." in text([banner])
-
-    def test_what_does_not_matter_is_not_mentioned(self, book):
-        (book.root / "helpers" / "gear.py").write_text('"""Gears, all of them."""\n\n\nTEETH = 12  # teeth\n')
-        book.write("01_gears", *self.cells[:2], "# a comment\nsize = 3", "other = 77", self.gated)
-        assert "Changed" not in text(book.run("01_gears")[-1])
+    def test_nothing_is_said_of_helpers_and_data_and_added_cells(self, book):
+        (book.root / "helpers" / "gear.py").write_text("TEETH = 13\n")
+        (book.root / "data" / "more.txt").write_text("13")
+        book.write("01_gears", *self.cells[:3], "mine = 1\nprint(mine)", *self.cells[3:], "print(mine)")
+        banner, output = book.run("01_gears")[-2]
+        assert "original" not in text([banner])
+        assert text([output]) == "12 3\n"
 
     def test_an_edited_cell_shows_what_differs_and_how_to_get_back(self, book):
         edited = self.gated.replace("size", "size + 1")
@@ -179,10 +201,10 @@ class TestWhatHasChanged:
         plain, html = text([banner]), banner["data"]["text/html"]
         assert "belongs to another version of this cell" in plain
         assert "Undo your change, or copy the recorded cell back" in plain
-        assert "-print(open('../data/teeth.txt').read(), size, TEETH)" in plain
-        assert "+print(open('../data/teeth.txt').read(), size + 1, TEETH)" in plain
+        assert "-print(TEETH, size)" in plain
+        assert "+print(TEETH, size + 1)" in plain
         assert html.count("<details>") == 2
-        assert self.gated.replace("'", "&#x27;") in html
+        assert self.gated in html
 
     def test_a_damaged_file_of_recordings_is_no_obstacle(self, book):
         recordings_path("01_gears", book.root).write_text("{")
@@ -193,7 +215,150 @@ class TestWhatHasChanged:
         book.write("01_gears", *self.cells, *self.cells)
         outputs = book.run("01_gears")
         assert text(outputs[4]) == text(outputs[9])
-        assert text(outputs[9]).endswith("12 3 12\n")
+        assert "Later cells like this one" in text(outputs[9]), "the banner that explains stays where it is"
+        assert text(outputs[9]).endswith("12 3\n")
+
+    def test_the_second_run_may_be_the_edited_one(self, book):
+        book.write("01_gears", *self.cells, *self.cells[:2], "# how large\nsize = 5", *self.cells[3:], *self.cells)
+        outputs = book.run("01_gears")
+        told = ["you have changed" in text(outputs[i]) for i in (4, 9, 14)]
+        assert told == [False, True, False]
+
+
+def chapter(*sources):
+    """The cells c0, c1, ... as they are noted."""
+    return [CodeCell(f"c{n}", short_hash(source), "Exercise" in source) for n, source in enumerate(sources)]
+
+
+LONG = "".join(f"line{n} = {n}\n" for n in range(9))
+GIVEN = ["setup", "x = 1", LONG, "# Exercise 01.1: x", "z = 3", "gated"]
+
+
+class TestEdited:
+    @pytest.mark.parametrize(
+        ("ran", "found"),
+        [
+            ([("c0", "setup"), ("c1", "x = 1")], []),
+            ([("c1", "x = 2")], ["x = 2"]),
+            ([("c4", "z = 4"), ("c1", "x = 2")], ["x = 2", "z = 4"]),  # in the order of the chapter
+            ([("c1", "x = 2"), ("c1", "x = 1  ")], []),  # back again
+            ([("c1", "x = 2"), ("c1", "x = 3")], ["x = 3"]),
+            ([("c1", "x = 1"), ("new", "x = 2")], []),
+            ([("c1", "x = 1"), (None, "x = 2")], []),  # a console of the same kernel
+            ([("c3", "# Exercise 01.1: x\nsolved")], []),
+            ([("c5", "gated, but edited"), ("c6", "below")], []),
+            ([("c0", "")], [""]),
+            ([], []),
+        ],
+    )
+    def test_by_ids(self, ran, found):
+        assert edited(chapter(*GIVEN), "c5", ran) == found
+
+    @pytest.mark.parametrize("exercise", ["# Exercise 01.1: x", "# Exercise 01.1: x\nsolved", None])
+    @pytest.mark.parametrize(
+        ("first", "then", "found"),
+        [
+            ([], [], []),
+            ([], ["x = 2"], ["x = 2"]),
+            (["setup"], ["x = 1", LONG], []),
+            (["setup"], ["x = 2", LONG], ["x = 2"]),
+            (["load"], ["x = 1"], ["load"]),
+            (["setup"], ["x = 1", "mine", "mine too", LONG], []),
+            (["setup"], ["x = 2", LONG, "mine"], ["x = 2"]),
+            (["setup", "x = 1", LONG], [LONG + "y = 2"], [LONG + "y = 2"]),  # a part that is edited and run again
+            (["setup", "x = 1", LONG], ["mine", LONG + "y = 2", "x = 1", LONG], []),  # and back
+            (["setup", "x = 2", LONG], ["x = 1"], []),
+            (["setup", "x = 2", LONG], ["setup", "x = 1", LONG], []),  # all again
+            (["setup", "x = 1", LONG], ["setup", "x = 2", LONG], ["x = 2"]),
+        ],
+    )
+    def test_by_order(self, first, then, found, exercise):
+        ran = [*first, *then, *filter(None, [exercise]), "z = 3"]
+        given = chapter(*GIVEN)
+        assert edited(given, "c5", [(None, source) for source in ran]) == found
+        # Ids of another notebook are no help, and none of one cell only.
+        assert edited(given, "c5", [(f"vscode:{n}", source) for n, source in enumerate(ran)]) == found
+
+    def test_foreign_ids_tell_that_a_cell_is_run_again(self):
+        ran = [("v0", "setup"), ("v1", "x = 1"), ("v2", LONG), ("v1", "something_else()")]
+        assert edited(chapter(*GIVEN), "c5", ran) == ["something_else()"]
+        assert edited(chapter(*GIVEN), "c5", [*ran, ("v1", "x = 1")]) == []
+
+    def test_two_cells_may_be_the_same(self):
+        given = chapter("a", "same", "b", "same", "c", "gated")
+        ran = ["a", "same", "b", "same", "mine", "c"]
+        assert edited(given, "c5", [(None, source) for source in ran]) == []
+
+    def test_where_the_place_is_unknown_nothing_is_said(self):
+        assert edited(chapter(*GIVEN), "c9", [("c1", "x = 2")]) == []
+
+
+class TestInAShellThatSendsIds:
+    """As JupyterLab does: ipykernel hands the id of a cell on to IPython."""
+
+    @pytest.fixture
+    def run(self, replay, tmp_path, monkeypatch):
+        from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
+
+        self.shell = shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+        monkeypatch.setattr(edits, "ran", [])
+        monkeypatch.setitem(CAPABILITIES, "gizmo", (lambda: False, "turn", "a gizmo"))
+        self.sources = ["%load_ext helpers.needs", "def f():\n    return 1", "# Exercise 07.1: x\nx = 0"]
+        outputs = [{"output_type": "stream", "name": "stdout", "text": "12\n"}]
+        self.sources.append(SOURCE.replace("gpu", "gizmo"))
+        recordings = [dataclasses.replace(RECORDING, source=self.sources[3], outputs=outputs, cell="c3")]
+        save_recordings(recordings_path("07_gears", tmp_path), recordings, chapter(*self.sources))
+        self.published = replay.published
+
+        def run(number, source=None):
+            """Runs a cell of the chapter in its place, as it is or edited; returns the words of its banner."""
+            self.published.clear()
+            shell.run_cell(source or self.sources[number], cell_id=f"c{number}")
+            return "".join(data["text/plain"] for data, _ in self.published)
+
+        run(0)
+        yield run
+        shell.run_line_magic("unload_ext", "helpers.needs")
+
+    LINE = "\nThis shows the original: above, you have changed the cell that begins with "
+
+    def test_an_edit_is_named_until_it_is_undone(self, run):
+        run(0), run(1), run(2)
+        assert "original" not in run(3)
+        run(1, "def f():\n    return 2")
+        assert run(3).endswith(self.LINE + "def f():.")
+        run(1)
+        assert "original" not in run(3)
+
+    def test_the_cell_that_loads_the_extension_is_watched_too(self, run):
+        assert edits.ran == [("c0", "%load_ext helpers.needs")]
+
+    def test_several_edits_are_counted(self, run):
+        run(1, "def g():\n    return 2")
+        run(0, "load = 2")
+        assert run(3).endswith(self.LINE + "load = 2, and 1 more.")
+        run(0, "# load = 1")
+        assert run(3).endswith("you have changed a cell, which is empty now, and 1 more.")
+
+    def test_an_edit_that_raises_counts_and_one_that_cannot_run_does_not(self, run, capsys):
+        run(1, "def f(:")
+        assert "original" not in run(3)
+        run(1, "1 / 0")
+        assert run(3).endswith(self.LINE + "1 / 0.")
+
+    def test_exercises_and_cells_of_the_readers_own_say_nothing(self, run):
+        run(2, "# Exercise 07.1: x\nx = 5")
+        self.shell.run_cell("def f():\n    return 3", cell_id="mine")
+        assert "original" not in run(3)
+
+    def test_loading_again_notes_each_cell_once_and_forgets_none(self, run):
+        run(1, "def f():\n    return 2")
+        self.shell.run_line_magic("unload_ext", "helpers.needs")
+        self.shell.run_line_magic("load_ext", "helpers.needs")
+        before = len(edits.ran)
+        assert run(3).endswith(self.LINE + "def f():.")
+        assert len(edits.ran) == before + 1
 
 
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -206,8 +371,10 @@ RECORDING = Recording(
     flavour="tensorrt",
     version="8.6.1",
     date="2025-11-23",
-    depends={},
-    outputs=[],
+    cell="a1",
+    cells="",
+    helpers="",
+    outputs=[{"output_type": "stream", "name": "stdout", "text": ""}],
 )
 
 
@@ -220,6 +387,7 @@ def replay(tmp_path, monkeypatch):
     for search in (needs.find_recording, needs.similar_recording):
         monkeypatch.setattr(needs, search.__name__, partial(search, root=tmp_path))
     monkeypatch.setattr(needs, "_shown", [])
+    monkeypatch.setattr(needs, "_explained", [])
 
     def replay(*recordings, source=SOURCE):
         if recordings:
@@ -228,6 +396,7 @@ def replay(tmp_path, monkeypatch):
         needs.replay(source, ["gpu"])
         return list(published)
 
+    replay.published = published
     return replay
 
 
@@ -247,12 +416,19 @@ class TestMarkup:
         ((data, _),) = replay(marked, source=SOURCE + "  # mine")
         self.assert_escaped(data)
 
-    @pytest.mark.parametrize("more", [{}, {"data/other": "0"}])
-    def test_in_what_it_depended_on(self, replay, tmp_path, more):
-        (tmp_path / "notebooks").mkdir()
-        cells = [{"cell_type": "code", "id": "a", "source": SOURCE}]
-        (tmp_path / "notebooks" / "07_gears.ipynb").write_text(json.dumps({"cells": cells}))
-        ((data, _),) = replay(dataclasses.replace(RECORDING, depends={MARKUP: "0", **more}))
+    @pytest.mark.parametrize("field", ["device", "flavour", "version", "date"])
+    def test_in_a_short_banner(self, replay, monkeypatch, field):
+        monkeypatch.setattr(needs, "_explained", ["another"])
+        ((data, _),) = replay(dataclasses.replace(RECORDING, **{field: MARKUP}))
+        self.assert_escaped(data)
+
+    def test_in_what_the_reader_changed(self, replay, tmp_path, monkeypatch):
+        replay(RECORDING)
+        save_recordings(
+            recordings_path("07_gears", tmp_path), [RECORDING], [CodeCell("a0", "0" * 16), CodeCell("a1", "0" * 16)]
+        )
+        monkeypatch.setattr(edits, "ran", [("a0", MARKUP)])
+        ((data, _),) = replay()
         self.assert_escaped(data)
 
     def test_in_its_source(self, replay):
@@ -280,6 +456,50 @@ class TestMarkup:
         ((data, _),) = replay(dataclasses.replace(RECORDING, device="\x1b]0;title\x07a GPU\x1b[2J"))
         assert "\x1b" not in data["text/plain"]
         assert "showed on a GPU (" in data["text/plain"]
+
+
+class TestAnExercise:
+    """What it says must not be the solution."""
+
+    STUB = '%%needs gpu\n# Exercise 07.4: names.\ndef names(engine):\n    ...\n\n\ncheck("07.4", names)'
+    SOLVED = STUB.replace("...", "return [the, right, answer]")
+
+    @pytest.mark.parametrize(
+        "mine",
+        [
+            STUB.replace("...", "return [the, right]"),
+            "%%needs gpu\nsolve()\ncheck('07.4', names)",
+            "%%needs gpu\n# Exercise 07.4: names.",
+        ],
+    )
+    def test_an_answer_gets_one_line(self, replay, mine):
+        recordings = [dataclasses.replace(RECORDING, source=source) for source in (self.STUB, self.SOLVED)]
+        ((data, _),) = replay(*recordings, source=mine)
+        need = "This cell needs gpu (an NVIDIA GPU that this TensorRT supports), which is missing here."
+        assert data["text/plain"].startswith(f"Not run. {need} It belongs to an exercise: ")
+        assert "answer]" not in data["text/html"]
+        assert "<details>" not in data["text/html"]
+        assert "\n" not in data["text/plain"]
+
+    def test_a_copy_without_its_heading_is_shown_no_solution_either(self, replay):
+        mine = "%%needs gpu\ndef names(engine):\n    return [the, right]"
+        ((data, _),) = replay(
+            *(dataclasses.replace(RECORDING, source=s) for s in (self.STUB, self.SOLVED)), source=mine
+        )
+        assert "There is no recording of it" in data["text/plain"]
+        assert "answer]" not in data["text/html"]
+
+    def test_the_stub_of_the_workbook_edited(self, monkeypatch, replay):
+        monkeypatch.undo()
+        published = []
+        monkeypatch.setattr("IPython.display.publish_display_data", lambda *what: published.append(what))
+        stub = next(r.source for r in load_recordings(recordings_path("07_execution")) if "Exercise 07.4" in r.source)
+        needs.replay(
+            stub.replace("...", "names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]"), ["gpu"]
+        )
+        ((data, _),) = published
+        assert "It belongs to an exercise" in data["text/plain"]
+        assert "get_tensor_mode" not in data["text/html"]
 
 
 def display_data(**data):
@@ -471,8 +691,9 @@ class TestTheTransformer:
         assert replayed == [(source, ["gone"])]
 
     def test_it_changes_nothing_when_asked_again(self):
+        before = list(needs._shown)
         assert self.transform(self.transform("%%needs there\nx = 1\n")) == self.transform("%%needs there\nx = 1\n")
-        assert needs._shown == []
+        assert needs._shown == before
 
     def test_a_console_waits_for_the_end_of_the_cell(self):
         from IPython.core.inputtransformer2 import TransformerManager
@@ -484,13 +705,15 @@ class TestTheTransformer:
             assert manager.check_complete(f"%%needs gone{rest}") == manager.check_complete(f"%%time{rest}")
 
 
-def test_the_probe_tells_the_kernels_own_machine(book):
-    book.write("x", SETUP)
+def test_the_probe_tells_the_kernels_own_machine_and_what_it_replayed(book):
+    book.write("x", SETUP, "%%needs gizmo\n1")
     book.run("x")
+    assert book.machine["replayed"] == [source_hash("%%needs gizmo\n1")]
     assert {"gizmo", "widget"} <= set(book.machine["missing"])
     book.gizmo(True)
     book.run("x")
     assert "gizmo" not in book.machine["missing"]
+    assert book.machine["replayed"] == []
     assert json.dumps(book.machine)
 
 

@@ -12,12 +12,11 @@ import nbformat
 import pytest
 from notebook_fixtures import SETUP
 
-from helpers.dependencies import read_code_cells
-from helpers.recordings import load_recordings, recordings_path, save_recordings
+from helpers.recordings import load_code_cells, load_recordings, recordings_path, save_recordings
 from helpers.trt import CAPABILITIES
 from tools import check_cells, check_prose
 from tools.canonical import dumps
-from tools.gated import gated_cells
+from tools.gated import gated_cells, read_code_cells
 from tools.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,6 +113,7 @@ BAD = [
     ("setup_first", {"c4": "%%time\n%%needs gizmo\nx"}, "code cell 3: %%needs has to be the first line"),
     ("recorded", {"c4": "%%needs gizmo\nturned = teeth * 3\nturned"}, "its recording is other version"),
     ("recorded", {"c9": "%%needs gizmo\nimport a_thing_of_another_kind"}, "its recording is missing"),
+    ("recorded", {"c2": "teeth = 13\nprint(teeth)"}, "code cells are not as they are noted with the recordings"),
     ("recorded", {"c5": CELLS[4]}, "is the same as code cell 3; change one of them"),
     (
         "names",
@@ -128,6 +128,13 @@ BAD = [
         {"c4": "%%needs gizmo widget\nturned = 1"},
         "code cell 4 uses 'turned', .* code cell 3: that one needs widget",
     ),
+    ("names", {"c9": "turned = turned + 1"}, "code cell 6 uses 'turned'"),
+    ("names", {"c9": "turned[0] = 1"}, "code cell 6 uses 'turned'"),
+    ("names", {"c9": "[turned for _ in range(3)]"}, "code cell 6 uses 'turned'"),
+    ("names", {"c9": "class A:\n    def f(self):\n        return turned"}, "code cell 6 uses 'turned'"),
+    ("names", {"c9": "with open('f') as turned:\n    turned.read()"}, None),
+    ("names", {"c9": "def f(turned):\n    return turned"}, None),
+    ("names", {"c9": "import os as turned\nturned"}, None),
     ("names", {"c4": "%%needs gizmo\nimport os as turned"}, None),
     ("code_lengths", {"c9": LONG}, "code cell 6 has 16 lines of code, more than 15"),
     ("private", {"c9": "open('/home/ada/x')"}, "cell 10 contains .*/home/ada"),
@@ -178,7 +185,15 @@ def test_a_chapter_without_outputs_is_refused(chapter, book):
 
 def test_outputs_of_an_earlier_recording_are_refused(chapter):
     path = recordings_path("01_gears", chapter.parents[1])
-    save_recordings(path, [replace(recording, date="2001-01-01") for recording in load_recordings(path)])
+    earlier = [replace(recording, date="2001-01-01") for recording in load_recordings(path)]
+    save_recordings(path, earlier, load_code_cells(path))
+    assert "code cell 3 shows an earlier recording: run make record" in problems(chapter)["outputs"]
+
+
+def test_a_banner_of_an_empty_recording_is_refused(chapter):
+    path = recordings_path("01_gears", chapter.parents[1])
+    empty = [replace(recording, outputs=[]) for recording in load_recordings(path)]
+    save_recordings(path, empty, load_code_cells(path))
     assert "code cell 3 shows an earlier recording: run make record" in problems(chapter)["outputs"]
 
 

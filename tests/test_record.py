@@ -10,10 +10,18 @@ import pytest
 from notebook_fixtures import SETUP, text
 
 from helpers.needs import MARK
-from helpers.recordings import load_recordings, recordings_path, save_recordings, source_hash
+from helpers.recordings import (
+    CodeCell,
+    load_code_cells,
+    load_recordings,
+    recordings_path,
+    save_recordings,
+    short_hash,
+    source_hash,
+)
 from tools import record as tool
 from tools.canonical import canonical, clean_outputs, dumps, is_canonical, private_paths, settle
-from tools.gated import chapter_status, gated_cells
+from tools.gated import chapter_status, gated_cells, python_source, read_code_cells
 from tools.record import Refused, record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,8 +76,90 @@ def test_says_which_machine_and_when(book):
     assert {"device": recording.device, "version": recording.version}.items() <= book.machine.items()
     assert recording.needs == ["gizmo"]
     assert len(recording.date) == 10
-    assert list(recording.depends) == ["cell cell-1"]
+    assert recording.cell == "cell-2"
     assert "execution_count" not in recording.outputs[0]
+
+
+def test_notes_all_code_cells_whether_it_records_or_not(book):
+    above = [SETUP, "md:# Gears", ONE, "check = print", "# Exercise 01.1: count.\nx = ...", 'check("01.1", x)']
+    path = recordings_path("01_gears", book.root)
+    book.write("01_gears", *above, "x = 1")
+    book.gizmo(True)
+    record("01_gears", book.root)
+    *noted, last = load_code_cells(path)
+    assert noted[0] == CodeCell("cell-0", short_hash(SETUP))
+    assert [cell.id for cell in noted if cell.exercise] == ["cell-4", "cell-5"]
+    assert last == CodeCell("cell-6", short_hash("x = 1"))
+    book.gizmo(False)
+    book.write("01_gears", *above, "x = 2")
+    assert record("01_gears", book.root) == (0, 1)
+    assert load_code_cells(path) == [*noted, CodeCell("cell-6", short_hash("x = 2"))]
+
+
+class TestWhatARecordingIsMadeFrom:
+    CELLS = (SETUP, "from helpers.gear import TEETH\nimport helpers.gear", "# Exercise 01.1: count.\nx = 1", ONE)
+
+    @pytest.fixture
+    def book(self, book):
+        (book.root / "helpers" / "wheel.py").write_text("from .gear import TEETH\n")
+        (book.root / "helpers" / "axle.py").write_text("LENGTH = open('../data/axle.txt')\n")
+        (book.root / "data" / "axle.txt").write_text("12")
+        (book.root / "data" / "teeth.txt").write_text("12")
+        book.write("01_gears", *self.CELLS)
+        book.gizmo(True)
+        record("01_gears", book.root)
+        assert self.changed(book) == ()
+        return book
+
+    def changed(self, book):
+        (status,) = chapter_status("01_gears", book.root)
+        assert status.state == ("older" if status.changed else "recorded")
+        return status.changed
+
+    @pytest.mark.parametrize(
+        ("number", "cell", "changed"),
+        [
+            (1, "from helpers.gear import TEETH\nimport helpers.gear\n1", ("cells",)),
+            (2, "# Exercise 01.1: count.\nx = 2", ()),
+            (1, "from helpers import gear\nimport helpers.axle", ("cells", "helpers")),
+            (1, "from helpers.gear import TEETH\nopen('../data/teeth.txt')", ("cells", "helpers")),
+            (1, "this is no Python", ("cells", "helpers")),
+        ],
+    )
+    def test_cells_above(self, book, number, cell, changed):
+        cells = list(self.CELLS)
+        cells[number] = cell
+        book.write("01_gears", *cells)
+        assert self.changed(book) == changed
+
+    def test_cells_below_do_not_matter(self, book):
+        book.write("01_gears", *self.CELLS, "import helpers.axle")
+        assert self.changed(book) == ()
+
+    @pytest.mark.parametrize(("name", "changed"), [("gear", ("helpers",)), ("wheel", ()), ("axle", ())])
+    def test_helpers(self, book, name, changed):
+        path = book.root / "helpers" / f"{name}.py"
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))  # as Git may on Windows
+        assert self.changed(book) == ()
+        path.write_text(path.read_text() + "MORE = 1\n")
+        assert self.changed(book) == changed
+
+    @pytest.mark.parametrize(
+        ("imported", "changed"),
+        [
+            ("from helpers.wheel import TEETH", ("gear.py",)),
+            ("def f():\n    from helpers.axle import LENGTH", ("axle.txt",)),
+            ("open('../data/teeth.txt')", ("teeth.txt",)),
+        ],
+    )
+    def test_what_helpers_import_and_data(self, book, imported, changed):
+        book.write("01_gears", SETUP, imported, ONE)
+        record("01_gears", book.root)
+        for path in (*(book.root / "data").glob("*.txt"), book.root / "helpers" / "gear.py"):
+            before = path.read_text()
+            path.write_text(before + "# more")
+            assert self.changed(book) == (("helpers",) if path.name in changed else ()), path.name
+            path.write_text(before)
 
 
 def test_an_edited_cell_keeps_its_old_recording_until_it_is_recorded_again(book):
@@ -227,10 +317,21 @@ class TestTheCommand:
         )
         assert tool.main(["--status", "01_gears.ipynb"]) == 0
         out = " ".join(capsys.readouterr().out.split())
-        for words in ("changed", "the cell that begins with \"x = 'late'\"", "other version", "missing", "widget"):
+        for words in ("older: cells", "other version", "missing", "widget"):
             assert words in out
         assert recordings(self.book)[0].date in out
         assert out.endswith("0 of 3 gated cells have an up-to-date recording")
+
+    def test_note_runs_nothing(self):
+        self.book.write("01_gears", SETUP, ONE, "x = 1")
+        self.book.gizmo(True)
+        record("01_gears", self.book.root)
+        before = recordings(self.book)
+        self.book.write("01_gears", SETUP, ONE, "raise SystemExit")
+        assert tool.main(["--note"]) == 0
+        assert recordings(self.book) == before
+        noted = load_code_cells(recordings_path("01_gears", self.book.root))
+        assert noted[-1] == CodeCell("cell-2", short_hash("raise SystemExit"))
 
     def test_what_is_missing_is_listed_after_a_run(self, capsys):
         self.book.write("01_gears", SETUP, ONE, "%%needs widget\nprint('elsewhere')")
@@ -260,9 +361,12 @@ def test_it_starts_as_a_script():
     assert "--no-notebooks" in run.stdout
 
 
-def test_the_gated_cells_of_the_workbook_can_be_told_apart():
+def test_the_cells_of_the_workbook_can_be_read_and_the_gated_ones_told_apart():
     for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
-        gated_cells(tool.read_code_cells(path), ROOT)
+        cells = read_code_cells(path)
+        gated_cells(cells, ROOT)
+        for cell in cells:
+            compile(python_source(cell.source), path.name, "exec", flags=0x2000)
 
 
 class TestCanonical:

@@ -1,32 +1,32 @@
-"""The files of recordings, and what a recorded cell is found to depend on."""
+"""The files of recordings, and how they are searched."""
 
+import gc
+import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from helpers.dependencies import Cell, changed_since, code_hash, dependencies, python_source, read_code_cells
 from helpers.recordings import (
+    CodeCell,
     Recording,
     RecordingError,
     difference,
     find_recording,
+    first_line,
+    load_code_cells,
     load_recordings,
     recordings_path,
     save_recordings,
+    short_hash,
     similar_recording,
     similarity,
     source_hash,
     split_gate,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 RECORDING = Recording(
     source="%%needs gpu\nrun(plan)",
     needs=["gpu"],
@@ -35,7 +35,9 @@ RECORDING = Recording(
     flavour="tensorrt",
     version="8.6.1",
     date="2025-11-23",
-    depends={"helpers/runner.py": "0123456789abcdef"},
+    cell="a1",
+    cells="0123456789abcdef",
+    helpers="0123456789abcdef",
     outputs=[
         {"output_type": "stream", "name": "stdout", "text": "one\ntwo µs\n"},
         {"output_type": "display_data", "data": {"image/png": "AAAA\n", "text/html": "<b>\n</b>"}, "metadata": {}},
@@ -77,6 +79,19 @@ class TestTheHash:
         assert source_hash(other) != source_hash("x = 1\ny")
 
 
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("# why\n\n%%needs gpu\n  x = 1\ny", "x = 1"),
+        ("%time y", ""),
+        ("", ""),
+        ("z" * 99, "z" * 60),
+    ],
+)
+def test_the_first_line_of_code(source, line):
+    assert first_line(source) == line
+
+
 class TestTheFile:
     def test_keeps_everything(self, tmp_path):
         path = tmp_path / "data" / "recordings" / "07_execution.json"
@@ -84,6 +99,15 @@ class TestTheFile:
         save_recordings(path, recordings)
         assert load_recordings(path) == recordings
         assert [p.name for p in path.parent.iterdir()] == [path.name]
+        assert load_code_cells(path) == []
+
+    def test_keeps_all_code_cells_of_the_chapter(self, tmp_path):
+        path = tmp_path / "x.json"
+        cells = [CodeCell("a1", short_hash("x = 1")), CodeCell("exercise-01-1", short_hash("..."), exercise=True)]
+        save_recordings(path, [RECORDING], cells)
+        assert load_code_cells(path) == cells
+        assert load_recordings(path) == [RECORDING]
+        assert load_code_cells(tmp_path / "y.json") == []
 
     def test_is_made_for_diffs(self, tmp_path):
         save_recordings(tmp_path / "x.json", [RECORDING])
@@ -110,30 +134,72 @@ class TestTheFile:
             ("<<<<<<< HEAD\n{}", "x.json is not valid JSON"),
             ("[]", "x.json is not a file of recordings"),
             ("{}", "x.json is not a file of recordings"),
-            ('{"format": 2, "cells": {}}', "x.json is not a file of recordings"),
-            ('{"format": 99, "cells": []}', "x.json has format 99, this program reads format 2"),
-            ('{"format": 1, "cells": []}', "x.json has format 1, this program reads format 2"),
-            ('{"format": [], "cells": []}', r"x.json has format \[\], this program reads format 2"),
-            ('{"format": 2, "cells": [[]]}', "x.json, recording 1: "),
-            ('{"format": 2, "cells": [{"source": "x"}]}', "x.json, recording 1: .* missing .* 'needs'"),
+            ('{"format": 3, "cells": {}}', "x.json is not a file of recordings"),
+            ('{"format": 99, "cells": []}', "x.json has format 99, this program reads format 3"),
+            ('{"format": 2, "cells": []}', "x.json has format 2, this program reads format 3"),
+            ('{"format": 1, "cells": []}', "x.json has format 1, this program reads format 3"),
+            ('{"format": [], "cells": []}', r"x.json has format \[\], this program reads format 3"),
+            ('{"format": 3, "cells": []}', "x.json: the list of the notebook's cells was changed after it was made"),
             ("[" * 100_000, "x.json is not valid JSON"),
-            ('{"format": 2, "cells": [{"outputs": ' + "[" * 700 + "]" * 700 + "}]}", "x.json, recording 1: "),
         ],
     )
     def test_a_bad_one_is_named(self, tmp_path, content, message):
         (tmp_path / "x.json").write_text(content)
+        gc.collect()  # at the limit of recursion, what other tests left behind could not be finalized
         with pytest.raises(RecordingError, match=message):
             load_recordings(tmp_path / "x.json")
+
+    @pytest.mark.parametrize(
+        ("cell", "message"),
+        [
+            ([], "recording 1: "),
+            ({"source": "x"}, "recording 1: .* missing .* 'needs'"),
+            ({"outputs": "[" * 700 + "]" * 700}, "recording 1: "),
+        ],
+    )
+    def test_what_is_no_recording_is_named(self, tmp_path, cell, message):
+        path = tmp_path / "x.json"
+        save_recordings(path, [RECORDING])
+        document = json.loads(path.read_text(encoding="utf-8")) | {"cells": [0]}
+        given = json.dumps(cell).replace('"[', "[").replace(']"', "]")
+        path.write_text(json.dumps(document).replace('"cells": [0]', f'"cells": [{given}]'))
+        gc.collect()
+        with pytest.raises(RecordingError, match=rf"x\.json, {message}"):
+            load_recordings(path)
+
+    @pytest.mark.parametrize(
+        ("lines", "message"),
+        [
+            (None, "was changed after it was made"),
+            (["a1 0123456789abcdef", "b2 0123456789abcdef"], "was changed after it was made"),
+            ([5], "a line is of the type int"),
+            (["a1"], "'a1' is no id with a hash"),
+            (["a1 0123456789abcdef solved"], "is no id with a hash"),
+            (["a1 0123456789ABCDEF"], "is no id with a hash"),
+            (["\ud800 0123456789abcdef"], "surrogates not allowed"),
+        ],
+    )
+    def test_a_list_of_cells_that_was_changed_is_refused(self, tmp_path, lines, message):
+        path = tmp_path / "x.json"
+        save_recordings(path, [RECORDING], [CodeCell("a1", "0123456789abcdef")])
+        document = json.loads(path.read_text(encoding="utf-8")) | {"notebook": lines}
+        if "after" not in message:
+            document["digest"] = hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
+        path.write_text(json.dumps(document), encoding="utf-8")
+        for load in (load_recordings, load_code_cells):
+            with pytest.raises(RecordingError, match=rf"x\.json.* the list of the notebook's cells.*{message}"):
+                load(path)
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
             *(({name: None}, f"{name} is of the type NoneType") for name in ("source", "needs", "device", "flavour")),
-            *(({name: None}, f"{name} is of the type NoneType") for name in ("version", "date", "depends", "outputs")),
+            *(({name: None}, f"{name} is of the type NoneType") for name in ("version", "date", "outputs")),
+            *(({name: None}, f"{name} is of the type NoneType") for name in ("cell", "cells", "helpers")),
             *(({name: []}, f"{name} is of the type list") for name in ("flavour", "compute_capability", "after")),
             ({"digest": 5}, "digest is of the type int"),
-            ({"needs": [5]}, "needs and depends is of the type int"),
-            ({"depends": {"x": []}}, "needs and depends is of the type list"),
+            ({"needs": [5]}, "one of needs is of the type int"),
+            ({"depends": {}}, "unexpected keyword argument 'depends'"),
             ({"source": "'\\ud800'"}, None),  # a backslash and a number, which is text like any other
             ({"device": "\ud800"}, "surrogates not allowed"),
             ({"more": 1}, "unexpected keyword argument 'more'"),
@@ -198,7 +264,9 @@ class TestTheFile:
             {"flavour": "tensorrt_rtx"},
             {"version": "8.6.2"},
             {"date": "2025-11-24"},
-            {"depends": {}},
+            {"cell": "a2"},
+            {"cells": "0" * 16},
+            {"helpers": "0" * 16},
             {"outputs": []},
             {"after": "0" * 64},
             {"digest": ""},
@@ -264,6 +332,13 @@ class TestSearching:
         assert similar_recording("nothing of the sort, but a text of its own", root) is None
         assert similar_recording("x", root / "nowhere") is None
 
+    @pytest.mark.parametrize("line", ["# Exercise 07.4: run it.", 'check("07.4", run)', "check('07.4', run)"])
+    def test_by_likeness_never_an_exercise_which_may_be_solved(self, root, line):
+        solved = replace(RECORDING, source=f"%%needs gpu\n{line}\nrun(the, right, plan)")
+        save_recordings(recordings_path("07_b", root), [solved])
+        assert similar_recording(solved.source + " # mine", root) is None
+        assert find_recording(solved.source, root) == ("07_b", solved)
+
     def test_the_check_of_an_exercise_depends_on_the_answer_above(self, root):
         stub, solution = (replace(RECORDING, after=after, date=after) for after in ("stub", "solution"))
         save_recordings(recordings_path("07_b", root), [stub, solution])
@@ -287,7 +362,7 @@ class TestSearching:
                 search(source, root)
             assert search(other.source, root) == ("07_b", other)
 
-    @pytest.mark.parametrize("damage", ["{", '{"format": 1, "cells": []}', '{"format": 2, "cells": [5]}'])
+    @pytest.mark.parametrize("damage", ["{", '{"format": 1, "cells": []}', '{"format": 3, "cells": [5]}'])
     def test_a_bad_file_is_told_of_only_where_nothing_is_found(self, root, damage):
         recordings_path("00_bad", root).write_text(damage)
         assert find_recording(RECORDING.source, root) == ("07_b", RECORDING)
@@ -306,173 +381,3 @@ class TestSearching:
     def test_the_difference_is_short(self):
         lines = difference("a\nb\nc\nd\ne\nf", "a\nb\nc\nd\ne\ng").splitlines()
         assert lines == ["--- recorded cell", "+++ this cell", "@@ -5,2 +5,2 @@", " e", "-f", "+g"]
-
-
-SOURCE = '''"""What it is."""
-import os  # first
-
-class A:
-    """A class."""
-    x = """not a docstring"""
-
-    def f(self):  # of A
-        """Does µ."""; return "#5", 'é'  # done
-'''
-
-
-class TestTheHashOfCode:
-    @pytest.mark.parametrize(
-        ("old", "new"),
-        [
-            ("What it is", "What it was\n\nand why"),
-            ("  # first", ""),
-            ("# of A", "# a method of A"),
-            ("\n\nclass", "\n\n\n# here\nclass"),
-            ("Does µ.", "Does more."),
-            ("\n", "\r\n"),
-            ("# done", "# é done"),
-        ],
-    )
-    def test_ignores(self, old, new):
-        assert old in SOURCE
-        assert code_hash(SOURCE.replace(old, new)) == code_hash(SOURCE)
-
-    @pytest.mark.parametrize(("old", "new"), [("#5", "#6"), ("not a", "no"), ("f(self)", "g(self)"), ("é'", "e'")])
-    def test_notices(self, old, new):
-        assert old in SOURCE
-        assert code_hash(SOURCE.replace(old, new)) != code_hash(SOURCE)
-
-    @pytest.mark.parametrize("release", ["3.10", "3.11", "3.12", "3.13", "3.14"])
-    def test_is_the_same_on_every_python(self, release):
-        """And so is what is found to depend on what, but for IPython's translation of magics."""
-        code = (
-            "import sys; sys.path.insert(0, '.'); from pathlib import Path; import helpers.dependencies as d\n"
-            "for path in sorted(Path('helpers').glob('*.py')): print(path.name, d.code_hash(path.read_text('utf-8')))\n"
-            "d.python_source = lambda source: source\n"
-            "cells = [d.Cell(s, s) for s in ['a = 1', 'def f(x):\\n  return [a for b in x]', 'f(2)']]\n"
-            "print(d.dependencies(cells, 2))"
-        )
-        other = shutil.which(f"python{release}")
-        runs = [
-            subprocess.run([p, "-c", code], cwd=ROOT, capture_output=True, text=True)
-            for p in (sys.executable, other or "false")
-        ]
-        if runs[1].returncode and not runs[1].stdout:
-            pytest.skip(f"there is no Python {release} here")
-        assert runs[0].returncode == 0, runs[0].stderr
-        assert runs[0].stdout == runs[1].stdout
-
-
-class TestDependencies:
-    @pytest.fixture
-    def root(self, tmp_path):
-        files = {
-            "helpers/__init__.py": "",
-            "helpers/low.py": "FILE = 'table.bin'\n",
-            "helpers/high.py": "def f():\n    from .low import FILE\n    return FILE\n",
-            "helpers/other.py": "from . import high\nimport helpers.low\n",
-            "data/table.bin": "1",
-            "data/digits.npz": "2",
-        }
-        for name, content in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(content)
-        return tmp_path
-
-    def of(self, root, *sources):
-        """The dependencies of the last cell; cells are called a, b, c, ..."""
-        cells = [Cell(chr(ord("a") + i), source) for i, source in enumerate(sources)]
-        return set(dependencies(cells, len(cells) - 1, root))
-
-    @pytest.mark.parametrize(
-        ("sources", "expected"),
-        [
-            (["x = 1", "y = 2", "x"], "a"),
-            (["x = 1", "y = x", "y"], "a b"),
-            (["x = 1", "x = 2", "x"], "b"),  # what is bound anew no longer depends on the old
-            (["x = 1", "x = 2", "if y:\n    x = 3", "x"], "b c"),  # unless in one branch only
-            (["y = 0", "x = 2", "if y:\n    x = 3", "x"], "a b c"),
-            (["x = []", "x.append(1)", "x"], "a b"),
-            (["x = []", "x[0] = 1", "x"], "a b"),
-            (["x = A()", "x.y.z = 1", "x"], "a b"),
-            (["x = 1", "x += 1", "x"], "a b"),
-            (["x = []", "fill(x)", "x"], "a b"),
-            (["x = []", "print(x)", "y = len(x) + x[0] + x.y", "x"], "a"),
-            (["x = []", "import m\ny = m.sum(x)", "x"], "a"),
-            (["n = net()", "layer = n.add(1)", "layer.name = 'x'", "n"], "a b c"),  # a layer belongs to its network
-            (["n = net()", "import m\np = m.Parser(n)", "assert p.parse(b'')", "n"], "a b c"),
-            (["import m\nm.random.seed(0)", "m.random.random()"], "a"),
-            (["import matplotlib.pyplot as plt", "plt.plot(1)", "plt.plot(2)"], ""),
-            (["def f():\n    return g()", "def g():\n    return 1", "f()"], "a b"),  # below, but before the call
-            (["x = 0", "def f():\n    x.append(1)", "f()", "x"], "a b c"),
-            (["x = 0", "def f(x):\n    y = x\n    return y", "f(1)"], "b"),
-            (["x = 0\ny = 1", "y"], "a"),
-            (["x = 0", "[x for x in range(3)]"], ""),
-            (["x = 0", "for x in range(3):\n    print(x)"], ""),
-            (["x = 0", "with open('f') as x:\n    print(x)"], ""),
-            (["x = 0", "%time y = x", "y"], "a b"),
-            (["x = 0", "%%time\ny = x", "%%time\ny"], "a b"),
-            (["x = 0", "%%needs gpu\ny = x", "%%needs gpu\ny"], "a b"),
-            (["x = 0", "class A:\n    z = x\n    def f(self):\n        return self.z", "A()"], "a b"),
-            (["open('work/lenet.plan', 'wb')", "x = 'other.plan'", "open(W / 'lenet.plan')"], "a"),
-            (["this is no Python", "x = 1", "x"], "b"),
-            (["async def f():\n    return 1", "y = await f()", "y"], "a b"),
-            (["f = lambda: x", "x = 1", "f()"], "a b"),
-            (["x: int = 1", "(y := x)", "print(f'{y}')"], "a b"),
-        ],
-    )
-    def test_cells(self, root, sources, expected):
-        assert self.of(root, *sources) == {f"cell {name}" for name in expected.split()}
-
-    @pytest.mark.parametrize(
-        ("sources", "expected"),
-        [
-            (["from helpers.low import FILE", "FILE"], "low"),
-            (["from helpers.low import FILE", "5"], ""),
-            (["from helpers import low, high", "low"], "low"),
-            (["from helpers.high import f", "f()"], "low high"),
-            (["import helpers.other", "helpers.other"], "low high other"),
-            (["from helpers.high import f", "from helpers.low import FILE", "x = f()", "x"], "low high"),
-            (["def g():\n    from helpers.low import FILE", "g()"], "low"),
-            (["5", "from helpers.low import FILE\nFILE"], "low"),
-            (["from helpers.missing import x", "x"], ""),
-        ],
-    )
-    def test_helpers_and_through_them_data(self, root, sources, expected):
-        found = {name for name in self.of(root, *sources) if not name.startswith("cell")}
-        data = {"data/table.bin"} if "low" in expected else set()
-        assert found == {f"helpers/{name}.py" for name in expected.split()} | data
-
-    def test_data(self, root):
-        assert self.of(root, "D = Path('../data')", "open(D / 'digits.npz')") == {"cell a", "data/digits.npz"}
-        assert self.of(root, "open('../data/digits.npz')") == {"data/digits.npz"}
-        assert self.of(root, "print('about digits.npz and others')") == set()
-
-    def test_reading_the_same_data_makes_cells_no_kin(self, root):
-        assert self.of(root, "print('digits.npz')", "open('digits.npz')") == {"data/digits.npz"}
-
-    def test_only_what_counts_of_a_cell_is_hashed(self, root):
-        def hash_of(first):
-            return dependencies([Cell("a", first), Cell("b", "x")], 1, root)
-
-        assert hash_of("x = 1\ny = 2") == hash_of("y = 3\n\nx = 1  # one\nimport os")
-        assert hash_of("x = 1") != hash_of("x = 2")
-
-    def test_changes_are_named(self, root):
-        cells = [Cell("a", "# why\nx = 1\ny = 2"), Cell("b", "x")]
-        then = {"cell a": "0", "cell z": "1", "data/digits.npz": "2", "helpers/low.py": "3", "helpers/high.py": "4"}
-        now = {"cell a": "9", "data/digits.npz": "9", "helpers/high.py": "4", "helpers/new.py": "5"}
-        assert changed_since(then, now, cells) == [
-            "data/digits.npz",
-            "helpers/low.py",
-            "helpers/new.py",
-            "the cell that begins with 'x = 1'",
-            "a cell that is gone",
-        ]
-        assert changed_since(then, dict(then)) == []
-
-
-def test_the_workbooks_own_cells_can_all_be_read():
-    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
-        for cell in read_code_cells(path):
-            compile(python_source(cell.source), path.name, "exec", flags=0x2000)

@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from helpers.dependencies import python_source, read_code_cells
 from helpers.recordings import split_gate
-from tools.gated import solution
+from tools.gated import python_source, read_code_cells, solution
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# mypy: allow-redefinition\nfrom helpers.trt import has as _has, trt as _trt\n"

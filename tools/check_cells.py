@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
-from helpers.dependencies import python_source, read_code_cells
-from helpers.names import read_statements
 from helpers.needs import MARK, recording_mark
-from helpers.recordings import split_gate
+from helpers.recordings import load_code_cells, recordings_path, split_gate
 from helpers.trt import CAPABILITIES
 from tools.canonical import is_canonical, private_paths
-from tools.gated import Ambiguous, Status, chapter_status
+from tools.gated import Ambiguous, Status, chapter_status, code_cells, python_source, read_code_cells
 
 CODE_LINES = 15  # blank lines, comments, docstrings, imports and magics do not count
 
@@ -68,32 +68,36 @@ def setup_first(path: Path) -> list[str]:
 
 
 def recorded(path: Path) -> list[str]:
-    """Every gated cell has a recording of exactly its source; see make record."""
+    """Every gated cell has a recording of exactly its source, and all code cells are noted; see make record."""
     root = path.parents[1]
     try:
         states = chapter_status(path.stem, root)
     except Ambiguous as error:
         return [str(error)]
-    return [f"{s.cell}: its recording is {s.state}" for s in states if s.state in ("missing", "other version")]
+    problems = [f"{s.cell}: its recording is {s.state}" for s in states if s.state in ("missing", "other version")]
+    noted = load_code_cells(recordings_path(path.stem, root))
+    if noted and noted != code_cells(read_code_cells(path)):  # readers would be told that they have changed something
+        problems.append("code cells are not as they are noted with the recordings: run make record")
+    return problems
 
 
 def names(path: Path) -> list[str]:
     """No cell uses a name that only cells with further needs define."""
     sources = [cell.source for cell in read_code_cells(path)]
     needs = [frozenset((split_gate(source) or ([], ""))[0]) for source in sources]
-    cells = read_statements(map(python_source, sources))
+    cells = [_statements(python_source(source)) for source in sources]
     binders: dict[str, list[int]] = {}
     for index, statements in enumerate(cells):
-        for name in {name for statement in statements for name in statement.binds}:
+        for name in {name for _, _, binds in statements for name in binds}:
             binders.setdefault(name, []).append(index)
     problems = []
     for index, statements in enumerate(cells):
         bound: set[str] = set()
-        for statement in statements:
+        for reads, later, binds in statements:
             # What a function reads may also be defined below it.
-            places = [(name, index) for name in statement.reads - bound]
-            places += [(name, len(cells)) for name in statement.later - bound]
-            bound |= statement.binds
+            places = [(name, index) for name in reads - bound]
+            places += [(name, len(cells)) for name in later - bound]
+            bound |= binds
             for name, before in sorted(places):
                 found = [i for i in binders.get(name, []) if i < before]
                 if found and not any(needs[i] <= needs[index] for i in found):
@@ -103,6 +107,32 @@ def names(path: Path) -> list[str]:
                         f"{found[0] + 1}: that one needs {missing}"
                     )
     return list(dict.fromkeys(problems))
+
+
+def _statements(source: str) -> list[tuple[set[str], set[str], set[str]]]:
+    """Of each statement, the names that it reads, those that what it defines reads later, and those that it binds."""
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError:
+        return []  # `valid` tells of it
+    result = []
+    for node in nodes:
+        table = symtable.symtable(ast.unparse(node), "cell", "exec")
+        binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+        reads = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+        if isinstance(node, ast.AugAssign):
+            reads |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+        elif not isinstance(node, ast.Assign):  # x = x + 1 reads x first, with ... as x binds it first
+            reads -= binds
+        result.append((reads, set(_read_inside(table)), binds))
+    return result
+
+
+def _read_inside(table: symtable.SymbolTable) -> Iterator[str]:
+    """The global names that functions and classes inside read."""
+    for child in table.get_children():
+        yield from (s.get_name() for s in child.get_symbols() if s.is_global() and s.is_referenced())
+        yield from _read_inside(child)
 
 
 def code_lengths(path: Path) -> list[str]:
@@ -149,12 +179,12 @@ def outputs(path: Path) -> list[str]:
     for number, cell in cells:
         if any(output.output_type == "error" for output in cell.outputs):
             problems.append(f"code cell {number} has an error among its outputs")
-    exact = [s for s in _states(path) if s.state in ("recorded", "changed") and not s.cell.solved]
+    exact = [s for s in _states(path) if s.state in ("recorded", "older") and not s.cell.solved]
     recordings = {s.cell.index: s.recording for s in exact}
     for number, cell in cells:
         marks = [output.metadata[MARK] for output in cell.outputs if MARK in output.get("metadata", {})]
         recording = recordings.get(number - 1)  # `recorded` tells of cells that have none
-        if recording and any(mark != recording_mark(recording) for mark in marks):
+        if recording and any(not recording.outputs or mark != recording_mark(recording) for mark in marks):
             problems.append(f"code cell {number} shows an earlier recording: run make record")
     return problems
 

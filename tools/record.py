@@ -19,9 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from helpers.atomic import write_atomically  # noqa: E402
-from helpers.dependencies import dependencies, read_code_cells  # noqa: E402
 from helpers.device import gpus  # noqa: E402
-from helpers.needs import MARK, describe  # noqa: E402
+from helpers.needs import describe  # noqa: E402
 from helpers.recordings import (  # noqa: E402
     Recording,
     RecordingError,
@@ -29,10 +28,20 @@ from helpers.recordings import (  # noqa: E402
     picture_size,
     recordings_path,
     save_recordings,
+    source_hash,
 )
 from tools.canonical import CHAPTERS, clean_outputs, dumps, private_paths  # noqa: E402
 from tools.execute import Failed, execute  # noqa: E402
-from tools.gated import Ambiguous, Gated, chapter_status, gated_cells, match  # noqa: E402
+from tools.gated import (  # noqa: E402
+    Ambiguous,
+    Gated,
+    chapter_status,
+    code_cells,
+    gated_cells,
+    made_from,
+    match,
+    read_code_cells,
+)
 
 
 class Refused(RuntimeError):
@@ -51,11 +60,12 @@ def record(
 
     Raises Refused where a cell raised or printed a path of this machine, and where two gated cells are the same.
     """
-    path = root / "notebooks" / f"{chapter}.ipynb"
+    path, recordings = root / "notebooks" / f"{chapter}.ipynb", recordings_path(chapter, root)
     notebook = nbformat.read(path, 4)
     try:
-        cells = gated_cells(read_code_cells(path), root)
-        kept = match(cells, load_recordings(recordings_path(chapter, root)))
+        all_cells = read_code_cells(path)
+        cells = gated_cells(all_cells, root)
+        kept = match(cells, load_recordings(recordings))
         executed, machine = execute(notebook, path.parent, timeout, on_cell)
         new = _recordings([cell for cell in cells if not cell.solved], executed, machine, root)
         solutions = [cell for cell in cells if cell.solved]
@@ -63,12 +73,20 @@ def record(
             solved, machine = execute(_with_sources(notebook, solutions[0]), path.parent, timeout)
             new |= _recordings(solutions, solved, machine, root)
         merged = kept | new
-        save_recordings(recordings_path(chapter, root), [merged[cell.key] for cell in cells if cell.key in merged])
+        in_order = [merged[cell.key] for cell in cells if cell.key in merged]
+        save_recordings(recordings, in_order, code_cells(all_cells))
     except (Failed, Ambiguous, RecordingError) as error:
         raise Refused(f"{chapter}: {error}") from error
     if notebooks:
         write_atomically(path, dumps(executed).encode())
     return len(new), len(merged) - len(new)
+
+
+def note(chapter: str, root: Path) -> None:
+    """Notes the code cells of a chapter as they are, without running them. Raises RecordingError."""
+    path = recordings_path(chapter, root)
+    cells = code_cells(read_code_cells(root / "notebooks" / f"{chapter}.ipynb"))
+    save_recordings(path, load_recordings(path), cells)
 
 
 def _with_sources(notebook: nbformat.NotebookNode, cell: Gated) -> nbformat.NotebookNode:
@@ -93,17 +111,17 @@ def _recordings(
     for cell in cells:
         printed = outputs[cell.index]
         ran = set(cell.needs).isdisjoint(machine["missing"])
-        shown = any(MARK in output.get("metadata", {}) for output in printed)
-        if ran == shown:  # the kernel says one thing and the outputs another: believe neither
+        shown = source_hash(cell.source) in machine["replayed"]
+        if ran == shown:  # the kernel says that it can and that it did not, or the other way round: believe neither
             raise Failed(f"{cell} {'shows a recording although it could run' if ran else 'ran without what it needs'}")
         if ran:
             about = {key: machine[key] for key in ("device", "compute_capability", "flavour", "version")}
-            depends = dependencies(cell.cells, cell.index, root)
             result[cell.key] = Recording(
                 source=cell.source.strip("\n"),
                 needs=list(cell.needs),
                 date=date.today().isoformat(),
-                depends=depends,
+                cell=cell.cells[cell.index].id,
+                **made_from(cell, root),
                 outputs=[_with_size_only(output) for output in printed],
                 after=cell.after,
                 **about,
@@ -131,7 +149,7 @@ def show_status(chapters: list[str], root: Path, *, all_cells: bool) -> None:
         for status in states:
             total, late = total + 1, late + (status.state != "recorded")
             if all_cells or status.state != "recorded":
-                state = status.state + "".join(f"\n{what}" for what in status.changed)
+                state = status.state + (f": {', '.join(status.changed)}" if status.changed else "")
                 origin = describe(status.recording) if status.recording else ""
                 table.add_row(chapter, str(status.cell), " ".join(status.cell.needs), state, origin)
     if table.row_count:
@@ -145,6 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="07_execution, for example; default: all")
     parser.add_argument("--status", action="store_true", help="run nothing, list the gated cells and their recordings")
+    parser.add_argument("--note", action="store_true", help="run nothing, note all code cells, as after a new import")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for one cell (default: 300)")
     parser.add_argument(
         "--notebooks",
@@ -160,6 +179,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no chapter {', '.join(unknown)}; there are {', '.join(known)}")
     if options.status:
         show_status(chapters, ROOT, all_cells=True)
+        return 0
+    if options.note:
+        for chapter in chapters:
+            note(chapter, ROOT)
         return 0
     refused = 0
     for chapter in chapters:

@@ -61,29 +61,27 @@ class Helper:
 
 
 @functools.cache
-def helpers() -> dict[str, Helper]:
-    """All modules that can be copied, by name: ``runner``, and ``commands.check`` for that folder's ``__init__.py``."""
-    paths = {_name(path): path for path in sorted(HERE.rglob("*.py")) if path.parent != HERE or path.stem[:2] != "__"}
-    return {name: _read(name, path, paths) for name, path in paths.items()}
+def helpers(folder: Path = HERE) -> dict[str, Helper]:
+    """All modules of a folder, which can be copied, by name: ``runner``, and ``commands.check`` for the ``__init__.py``
+    of a folder in it."""
+    files = sorted(path for path in folder.rglob("*.py") if path.parent != folder or path.stem[:2] != "__")
+    paths = {".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    return {name: _read(name, path, paths, folder) for name, path in paths.items()}
 
 
-def _name(path: Path) -> str:
-    return ".".join(path.relative_to(HERE).with_suffix("").parts).removesuffix(".__init__")
-
-
-def find(name: str) -> str:
+def find(name: str, folder: Path = HERE) -> str:
     """The full name of a module that is given by its full or its last name. Raises KeyError where there is none."""
-    if name in helpers():
+    if name in helpers(folder):
         return name
-    found = [full for full in helpers() if full.endswith(f".{name}")]
+    found = [full for full in helpers(folder) if full.endswith(f".{name}")]
     if len(found) != 1:
         raise KeyError(f"there is no helper {name!r}; tensorrt-workbook copy --list shows what there is")
     return found[0]
 
 
-def closure(names: Iterable[str]) -> list[str]:
+def closure(names: Iterable[str], folder: Path = HERE) -> list[str]:
     """The modules, all that they import in turn, and the packages that those are in, sorted. Raises KeyError."""
-    known, todo, found = helpers(), [find(name) for name in names], set()
+    known, todo, found = helpers(folder), [find(name, folder) for name in names], set()
     while todo:
         name = todo.pop()
         if name not in found:
@@ -286,7 +284,7 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def _read(name: str, path: Path, paths: Container[str]) -> Helper:
+def _read(name: str, path: Path, paths: Container[str], folder: Path) -> Helper:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstring = ast.get_docstring(tree) or path.stem
     line = re.sub(r" \([^)]*chapter[^)]*\)", "", re.split(r"\.\s|\.$", docstring)[0].replace("\n", " "))
@@ -309,10 +307,11 @@ def _read(name: str, path: Path, paths: Container[str]) -> Helper:
     distributions = [TENSORRT] if name == "trt" else []
     distributions += [DISTRIBUTIONS.get(name, name) for name in packages]
     distributions += ALSO.get(name, ())
-    data = [file.name for file in sorted(DATA.glob("*")) if file.is_file() and file.name in _strings(tree)]
+    files = sorted((folder.parent / "data").glob("*"))
+    data = [file.name for file in files if file.is_file() and file.name in _strings(tree)]
     return Helper(
         name,
-        path.relative_to(HERE).as_posix(),
+        path.relative_to(folder).as_posix(),
         " ".join(line.replace("``", "").split()),
         chapter[1] if chapter else "",
         tuple(sorted(imports)),

@@ -118,7 +118,33 @@ def test_gated_cells_show_banner_and_picture(lab):
         pytest.skip("the cells run live here")
     page = lab("07_execution.ipynb")
     run_all(page, "07_execution.ipynb")
-    banners = page.locator(".jp-OutputArea", has_text="H100")
+    banners = page.locator(".jp-OutputArea [role=note]", has_text="H100")
     assert banners.count() >= 10
+    explained = banners.filter(has_text="Below is what it showed on")
+    assert explained.count() == 1
+    assert explained.first.inner_text() == banners.first.inner_text()
     assert page.locator('.jp-OutputArea img[alt*="Confusion matrix"]').count() == 1
     assert page.evaluate("document.querySelector('img[alt*=\"Confusion\"]').naturalWidth") > 100
+
+
+def test_an_edit_that_is_not_saved_is_named_below(lab):
+    from helpers.trt import has
+
+    if has("gpu"):
+        pytest.skip("the cells run live here")
+    page = lab("07_execution.ipynb")
+    run_all(page, "07_execution.ipynb")
+    original = page.locator(".jp-OutputArea [role=note]", has_text="This shows the original")
+    assert original.count() == 0
+    cell = page.locator(".jp-CodeCell", has_text="def preprocess(pixels)").first
+    cell.locator(".cm-content").first.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("\nimages = images / 2")
+    page.keyboard.press("Shift+Enter")
+    replayed = page.locator(".jp-CodeCell", has_text="engine.num_io_tensors").first
+    replayed.locator(".cm-content").first.click()
+    page.keyboard.press("Shift+Enter")
+    original.wait_for(timeout=20_000)
+    assert original.count() == 1
+    assert "you have changed the cell that begins with def preprocess(pixels):." in original.inner_text()
+    screenshot(page, "edited-above")
