@@ -191,7 +191,7 @@ def _builder_flag(name: str) -> trt.BuilderFlag:
         return flag
     if name in ("FP16", "BF16", "INT8", "FP8", "INT4"):
         raise MissingCapability(
-            f"BuilderFlag.{name} needs {CAPABILITIES['weak_typing'][2]}; here the network's own types decide: "
+            f"BuilderFlag.{name} needs {CAPABILITIES['weak_typing'].where}; here the network's own types decide: "
             f"export the model in {name}, or insert casts or Q/DQ layers"
         )
     raise ValueError(f"this TensorRT has no BuilderFlag.{name}; it has {', '.join(trt.BuilderFlag.__members__)}")

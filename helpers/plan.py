@@ -1,5 +1,7 @@
 """Plans as files: saved whole or not at all, described by a sidecar, and checked before they are used (chapter 06).
 
+A sidecar is a JSON file beside the plan. A plan also says something of itself, in a header that needs no GPU to read.
+
 >>> str(sidecar("lenet.plan"))
 'lenet.plan.json'
 """
@@ -21,15 +23,11 @@ from typing import Any, BinaryIO
 
 from . import trust
 from .atomic import locked, open_regular, staged, write_atomically
-from .device import gpus
+from .device import Gpu, gpus
 from .model_files import model_sha256
-from .trt import FLAVOUR, VERSION
+from .trt import FLAVOUR, VERSION, is_this_version, runs_other_versions, runs_plans_of
 
 SIDECAR_BYTES = 1 << 20  # a longer file is no sidecar
-_LOOKS = 10  # at a plan and its sidecar that others change all the time
-MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
-HEADER_BYTES = 64
-RTX_TARGETS = {1: "SM75", 2: "SM80", 4: "SM86", 8: "SM89", 16: "SM120", 32: "SM121"}
 
 
 class PlanError(ValueError):
@@ -37,22 +35,11 @@ class PlanError(ValueError):
 
 
 class PlanNotFound(PlanError, FileNotFoundError):
-    """There is no such file."""
+    """There is no such plan."""
 
 
 class PlanDamaged(PlanError):
     """The bytes are not those that were saved, or no plan at all, or the sidecar does not belong to them."""
-
-
-@dataclass(frozen=True)
-class PlanHeader:
-    """What a plan says of itself: the ``flavour`` and ``version`` of the library that made it, its ``size`` in bytes,
-    and for RTX the ``targets`` that it can run on, such as ("SM86", "SM89")."""
-
-    flavour: str
-    size: int
-    version: str
-    targets: tuple[str, ...]
 
 
 class PlanMismatch(PlanError):
@@ -87,36 +74,15 @@ class PlanInfo:
     created: str
 
 
-def sidecar(path: str | os.PathLike) -> Path:
-    """Where the sidecar of a plan lies: beside it, with ``.json`` added to its name."""
-    return Path(f"{os.fspath(path)}.json")
+@dataclass(frozen=True)
+class PlanHeader:
+    """A plan's own description: the ``flavour`` and ``version`` of the library that made it, its ``size`` in bytes, and
+    for TensorRT for RTX the ``targets`` that it can run on, such as ("SM86", "SM89")."""
 
-
-def plain_options(options: Any) -> dict[str, Any] | None:
-    """Build options, a dataclass or a mapping, as they come back from JSON. Fields that do not count when two are
-    compared (``BuildOptions.progress``) are left out. Raises TypeError for what JSON cannot hold."""
-    if dataclasses.is_dataclass(options) and not isinstance(options, type):
-        uncompared = {field.name for field in dataclasses.fields(options) if not field.compare}
-        options = {k: v for k, v in dataclasses.asdict(options).items() if k not in uncompared}
-    if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"options are a dataclass or a mapping, not {type(options).__name__}")
-    try:
-        return options if options is None else json.loads(json.dumps(dict(options), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"options must be plain data, so that they fit into the plan's sidecar: {error}") from error
-
-
-def plan_bytes(plan: bytes) -> bytes:
-    """A plan, given as bytes or any other buffer, as bytes. Raises TypeError for everything else, above all for the
-    None that a failed build returns, and PlanDamaged for bytes that are no plan."""
-    if plan is None:
-        raise TypeError("plan is None: the build failed; look at the errors that it logged (build_plan raises them)")
-    try:
-        plan = memoryview(plan).tobytes()
-    except TypeError:
-        raise TypeError(f"a plan is bytes, not {type(plan).__name__}") from None
-    read_header(plan)
-    return plan
+    flavour: str
+    size: int
+    version: str
+    targets: tuple[str, ...]
 
 
 def save_plan(
@@ -125,25 +91,26 @@ def save_plan(
     """Writes a plan and its sidecar, both whole or not at all, and returns what the sidecar says.
 
     They change together: whoever loads meanwhile, or after the process was killed, gets the old plan or the new one. Of
-    several processes that save under one name, one is the last, and its plan is there; each waits up to 10 s for the
-    others. (Not on Windows and some network file systems, see :func:`helpers.atomic.locked`.)
+    several processes that save under one name, the last one's plan stays; each waits up to 10 s for the others. (Not on
+    Windows and some network file systems, see :func:`helpers.atomic.locked`.)
 
-    ``plan`` is bytes or any other buffer, such as trt.IHostMemory; ``source`` the model file that it was built from;
-    ``options`` a dataclass or a mapping, such as BuildOptions. (The flag VERSION_COMPATIBLE among its ``flags``, or a
-    true ``hardware_compatible``, later lets other versions, or other GPUs, load the plan.)
-    Raises TypeError if ``plan`` is no buffer (a failed build gives None) or the options are not plain data,
-    PlanDamaged if it is no plan, ValueError for options too long for a sidecar, FileNotFoundError for a missing model,
-    and OSError; then nothing has changed.
+    ``plan`` is bytes or any other buffer, such as trt.IHostMemory. ``source`` is the model file that it was built from.
+    ``options`` are a dataclass or a mapping, such as BuildOptions. (The flag VERSION_COMPATIBLE among its ``flags``, or
+    a true ``hardware_compatible``, later lets other versions, or other GPUs, load the plan.)
+
+    Raises TypeError if ``plan`` is no buffer (a failed build gives None) or the options are not plain data; PlanDamaged
+    if it is no plan; FileNotFoundError for a missing model; ValueError for a model that names files outside its folder,
+    and for options too long for a sidecar; OSError, TimeoutError among them. Then nothing has changed.
     """
     plan = plan_bytes(plan)
     header = read_header(plan)
-    ours = _fits_flavour(header.flavour) and _minor(header.version) == _minor(VERSION)
+    ours = runs_plans_of(header.flavour) and is_this_version(header.version, _SURE)
     gpu = gpus()[0] if ours and gpus() else None
     info = PlanInfo(
         flavour=header.flavour,
         version=VERSION if ours else header.version,
         gpu=gpu.name if gpu else None,
-        compute_capability=_capability() if gpu else None,
+        compute_capability=_capability(gpu) if gpu else None,
         targets=header.targets,
         size=header.size,
         sha256=trust.sha256(plan),
@@ -156,6 +123,101 @@ def save_plan(
         raise ValueError(f"the options are {len(_text(info)):,} bytes long as JSON, too much for the plan's sidecar")
     _save_pair(Path(path), plan, info)
     return info
+
+
+def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | os.PathLike | None = None) -> bytes:
+    """Reads a plan after every check that can be made without deserializing it; returns its bytes.
+
+    Checked are the header, the sidecar and its checksum, the TensorRT and the GPU that the plan was made for, the model
+    if its file is given as ``source``, and that this user built the plan here. A stranger's plan is refused before its
+    bytes are read. ``trusted=True`` says that you know where a plan comes from. It may then also come without a
+    sidecar, and only its header is checked; if it has a sidecar, that must be right all the same.
+
+    Raises PlanNotFound, PlanDamaged, PlanMismatch or PlanUntrusted; PlanError for a plan larger than the memory;
+    FileNotFoundError for a missing model, ValueError for a model that names files outside its folder, and OSError for a
+    plan that this user must not read.
+    """
+    path = Path(path)
+    header, info, plan = _read_pair(path, trusted)
+    if info is not None:
+        _check_agrees(path, header, info)
+    _check_fits(path, header, info)
+    if source is not None:
+        known, here = info.source_sha256 if info else None, model_sha256(source)
+        if known != here:
+            said = f"{info.source} with SHA-256 {known[:12]}…" if info and known else "unknown"
+            raise PlanMismatch(str(path), "source model", said, f"{Path(source).name} with {here[:12]}…")
+    if plan is None:
+        raise PlanUntrusted(
+            f"{path} is not in your list of plans built here. A plan is executable code: build it here from the model, "
+            "or say trusted=True if you know where it comes from"
+        )
+    return plan
+
+
+def read_sidecar(path: str | os.PathLike) -> PlanInfo:
+    """Returns what the sidecar says of the plan at ``path``.
+
+    That proves nothing: whoever can write the plan can write the sidecar.
+    Raises PlanDamaged if it is missing, cannot be read, or is not the sidecar of a plan.
+    """
+    infos = _described(path)
+    if not infos:
+        raise _no_sidecar(path)
+    return _of_the_plan_there(Path(path), infos)
+
+
+def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
+    """Reads the header of a plan, given as a file or as bytes (or any buffer). Needs no GPU.
+
+    NVIDIA does not document the header. This layout was found by comparing plans and may change with any release:
+    4 bytes magic; at 16 the size in bytes (u64); at 24 the version, a byte for each number; at 32, in plans of TensorRT
+    for RTX, a bit for each target (u32).
+    Raises PlanDamaged for what is empty, no plan, or not as long as it says, and PlanNotFound.
+    """
+    if isinstance(plan, (str, os.PathLike)):
+        with _open(Path(plan)) as file:
+            return _parse_header(str(plan), file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size)
+    view = memoryview(plan).cast("B")
+    return _parse_header("the plan", view[:_HEADER_BYTES].tobytes(), view.nbytes)
+
+
+def sidecar(path: str | os.PathLike) -> Path:
+    """Returns the path of a plan's sidecar: beside the plan, with ``.json`` added to its name."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def plain_options(options: Any) -> dict[str, Any] | None:
+    """Returns build options, a dataclass or a mapping, as they come back from JSON; None for None.
+
+    Fields that do not count when two are compared (``BuildOptions.progress``) are left out. Raises TypeError for what
+    JSON cannot hold.
+    """
+    if dataclasses.is_dataclass(options) and not isinstance(options, type):
+        uncompared = {field.name for field in dataclasses.fields(options) if not field.compare}
+        options = {k: v for k, v in dataclasses.asdict(options).items() if k not in uncompared}
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options are a dataclass or a mapping, not {type(options).__name__}")
+    try:
+        return options if options is None else json.loads(json.dumps(dict(options), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"options must be plain data, so that they fit into the plan's sidecar: {error}") from error
+
+
+def plan_bytes(plan: bytes) -> bytes:
+    """Returns a plan, given as bytes or any other buffer, as bytes.
+
+    Raises TypeError for everything else, above all for the None that a failed build returns, and PlanDamaged for bytes
+    that are no plan.
+    """
+    if plan is None:
+        raise TypeError("plan is None: the build failed; look at the errors that it logged (build_plan raises them)")
+    try:
+        plan = memoryview(plan).tobytes()
+    except TypeError:
+        raise TypeError(f"a plan is bytes, not {type(plan).__name__}") from None
+    read_header(plan)
+    return plan
 
 
 def _save_pair(path: Path, plan: bytes, info: PlanInfo) -> None:
@@ -184,46 +246,20 @@ def _save_pair(path: Path, plan: bytes, info: PlanInfo) -> None:
                 write_atomically(file, _text(info))
 
 
-def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | os.PathLike | None = None) -> bytes:
-    """Reads a plan after every check that can be made without deserializing it; returns its bytes.
-
-    Checked are the header, the sidecar and its checksum, the TensorRT and the GPU that the plan was made for, the model
-    if ``source`` is given, and that this user built it here. What a stranger made is refused before its bytes are read.
-    ``trusted=True`` says that you know where a plan comes from. It may then also come without a sidecar, and only its
-    header is checked; a sidecar that is there must be right all the same.
-
-    Raises PlanNotFound, PlanDamaged, PlanMismatch or PlanUntrusted, or PlanError for a plan larger than the memory;
-    FileNotFoundError for a missing model, OSError for a plan that this user must not read.
-    """
-    path = Path(path)
-    header, info, plan = _read_pair(path, trusted)
-    if info is not None:
-        _check_agrees(path, header, info)
-    _check_fits(path, header, info)
-    if source is not None:
-        known, here = info.source_sha256 if info else None, model_sha256(source)
-        if known != here:
-            said = f"{info.source} with SHA-256 {known[:12]}…" if info and known else "unknown"
-            raise PlanMismatch(str(path), "source model", said, f"{Path(source).name} with {here[:12]}…")
-    if plan is None:
-        raise PlanUntrusted(
-            f"{path} is not in your list of plans built here. A plan is executable code: build it here from the model, "
-            "or say trusted=True if you know where it comes from"
-        )
-    return plan
+_LOOKS = 10  # at a plan and its sidecar that others change all the time
 
 
 def _read_pair(path: Path, trusted: bool) -> tuple[PlanHeader, PlanInfo | None, bytes | None]:
-    """The header of a plan, the description that fits it, and its bytes; None for bytes that are not to be used.
+    """Returns a plan's header, the description that fits it, and its bytes; None for bytes that are not to be used.
 
     Raises PlanDamaged if no description fits. Since a save may go by between the reading of the one and of the other,
     it looks again before it says so, until it has seen the same twice.
     """
     seen: Any = None
     for _ in range(_LOOKS):
-        with open_plan(path) as file:
+        with _open(path) as file:
             status = os.fstat(file.fileno())
-            header = parse_header(str(path), file.read(HEADER_BYTES), status.st_size)
+            header = _parse_header(str(path), file.read(_HEADER_BYTES), status.st_size)
             infos = _described(path)
             if not infos:
                 if not trusted:
@@ -256,25 +292,58 @@ def _read_all(path: Path, file: BinaryIO, size: int) -> bytes:
         plan = file.read(size)
     except MemoryError:
         raise PlanError(f"{path} is {size:,} bytes long, and there is no memory for that") from None
-    parse_header(str(path), plan[:HEADER_BYTES], len(plan))  # of what has really been read
+    _parse_header(str(path), plan[:_HEADER_BYTES], len(plan))  # of what has really been read
     return plan
 
 
-def read_sidecar(path: str | os.PathLike) -> PlanInfo:
-    """What the sidecar says of the plan at ``path``. It proves nothing: whoever can write the plan can write the
-    sidecar.
+_SURE = 2  # numbers of a version that a header tells for sure: that of 8.6.1 says 8.6.0
 
-    Raises PlanDamaged if it is missing, cannot be read, or is not the sidecar of a plan.
-    """
-    infos = _described(path)
-    if not infos:
-        raise _no_sidecar(path)
-    return _of_the_plan_there(Path(path), infos)
+
+def _check_agrees(path: Path, header: PlanHeader, info: PlanInfo) -> None:
+    said = (info.flavour, info.version.split(".")[:_SURE], info.targets)
+    found = (header.flavour, header.version.split(".")[:_SURE], header.targets)
+    for field, sidecar_says, plan_says in zip(("flavour", "version", "targets"), said, found, strict=True):
+        if sidecar_says != plan_says:
+            raise PlanDamaged(f"{path} and {sidecar(path).name} do not agree on the {field}: build the plan again")
+
+
+def _check_fits(path: Path, header: PlanHeader, info: PlanInfo | None) -> None:
+    label, options = str(path), (info and info.options) or {}
+    if not runs_plans_of(header.flavour):
+        raise PlanMismatch(label, "flavour", header.flavour, FLAVOUR)
+    flags = options.get("flags")
+    if not (runs_other_versions() or (isinstance(flags, list) and "VERSION_COMPATIBLE" in flags)):
+        if not is_this_version(header.version, _SURE):
+            raise PlanMismatch(label, "TensorRT version", header.version, VERSION)
+        if info is not None and not is_this_version(info.version):
+            raise PlanMismatch(label, "TensorRT version", info.version, VERSION)
+    if gpus():  # without one nothing can run, so there is nothing to fit
+        _check_fits_gpu(label, gpus()[0], header, info, options)
+
+
+def _check_fits_gpu(
+    label: str, gpu: Gpu, header: PlanHeader, info: PlanInfo | None, options: Mapping[str, Any]
+) -> None:
+    capability = _capability(gpu)
+    if header.targets:
+        ours = "SM" + capability.replace(".", "")
+        unnamed = any(target.startswith("bit ") for target in header.targets) and ours not in _TARGETS.values()
+        if ours not in header.targets and not unnamed:
+            raise PlanMismatch(label, "targets", ", ".join(header.targets), ours)
+    elif info is not None and info.compute_capability is not None and not options.get("hardware_compatible"):
+        if info.compute_capability != capability:
+            raise PlanMismatch(label, "compute capability", info.compute_capability, capability)
+        if info.gpu != gpu.name:
+            raise PlanMismatch(label, "GPU", info.gpu, gpu.name)
+
+
+def _capability(gpu: Gpu) -> str:
+    return ".".join(map(str, gpu.compute_capability))
 
 
 def _described(path: str | os.PathLike) -> list[PlanInfo]:
-    """What the sidecar describes: the plan that was saved last and, while it is being saved or if that was cut short,
-    the one before. Empty if there is no sidecar."""
+    """Returns what the sidecar describes: the plan that was saved last and, while it is being saved or if that was cut
+    short, the one before. Empty if there is no sidecar."""
     file = sidecar(path)
     try:
         return _parse(_read_text(file))
@@ -285,9 +354,9 @@ def _described(path: str | os.PathLike) -> list[PlanInfo]:
 
 
 def _of_the_plan_there(path: Path, infos: list[PlanInfo]) -> PlanInfo:
-    """Which of the descriptions is that of the plan at ``path``; the first if none is."""
+    """Returns the description that fits the plan at ``path``; the first if none does."""
     if len(infos) > 1:
-        with contextlib.suppress(PlanError, OSError), open_plan(path) as file:
+        with contextlib.suppress(PlanError, OSError), _open(path) as file:
             status = os.fstat(file.fileno())
             fitting = [info for info in infos if info.size == status.st_size]
             # A file of terabytes that is all holes (eight times as long as what it takes on the disk) is not read.
@@ -341,73 +410,9 @@ def _info(fields: Any) -> PlanInfo:
 _KINDS = {"targets": list, "size": int, "options": dict}
 
 
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
-
-
-def _capability() -> str:
-    return ".".join(map(str, gpus()[0].compute_capability))
-
-
-def _lean() -> bool:
-    # Lean and dispatch runtimes run plans of the full library, also older ones: they judge for themselves.
-    return FLAVOUR in ("tensorrt_lean", "tensorrt_dispatch")
-
-
-def _fits_flavour(flavour: str) -> bool:
-    return flavour == ("tensorrt" if _lean() else FLAVOUR)
-
-
-def _check_agrees(path: Path, header: PlanHeader, info: PlanInfo) -> None:
-    said = (info.flavour, _minor(info.version), info.targets)
-    found = (header.flavour, _minor(header.version), header.targets)
-    for field, sidecar_says, plan_says in zip(("flavour", "version", "targets"), said, found, strict=True):
-        if sidecar_says != plan_says:
-            raise PlanDamaged(f"{path} and {sidecar(path).name} do not agree on the {field}: build the plan again")
-
-
-def _check_fits(path: Path, header: PlanHeader, info: PlanInfo | None) -> None:
-    label, options = str(path), (info and info.options) or {}
-    if not _fits_flavour(header.flavour):
-        raise PlanMismatch(label, "flavour", header.flavour, FLAVOUR)
-    flags = options.get("flags")
-    if not (_lean() or (isinstance(flags, list) and "VERSION_COMPATIBLE" in flags)):
-        # The header of 8.6.1 says 8.6.0, so only the sidecar is compared in full.
-        if _minor(header.version) != _minor(VERSION):
-            raise PlanMismatch(label, "TensorRT version", header.version, VERSION)
-        if info is not None and info.version != VERSION:
-            raise PlanMismatch(label, "TensorRT version", info.version, VERSION)
-    if not gpus():
-        return  # nothing can run here, so there is nothing to fit
-    if header.targets:
-        here = "SM" + _capability().replace(".", "")
-        unnamed = any(target.startswith("bit ") for target in header.targets) and here not in RTX_TARGETS.values()
-        if here not in header.targets and not unnamed:
-            raise PlanMismatch(label, "targets", ", ".join(header.targets), here)
-    elif info is not None and info.compute_capability is not None and not options.get("hardware_compatible"):
-        if info.compute_capability != _capability():
-            raise PlanMismatch(label, "compute capability", info.compute_capability, _capability())
-        if info.gpu != gpus()[0].name:
-            raise PlanMismatch(label, "GPU", info.gpu, gpus()[0].name)
-
-
-def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
-    """Reads the header of a plan, given as a file or as bytes (or any buffer). Needs no GPU.
-
-    NVIDIA does not document the header. This layout was found by comparing plans and may change with any release:
-    4 bytes magic; at 16 the size (u64); at 24 the version, a byte each; at 32, for RTX, a bit for each target (u32).
-    Raises PlanDamaged for what is empty, no plan, or not as long as it says, and PlanNotFound.
-    """
-    if isinstance(plan, (str, os.PathLike)):
-        with open_plan(Path(plan)) as file:
-            return parse_header(str(plan), file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size)
-    view = memoryview(plan).cast("B")
-    return parse_header("the plan", view[:HEADER_BYTES].tobytes(), view.nbytes)
-
-
-def open_plan(path: Path) -> BinaryIO:
-    """Opens the file of a plan for reading. Raises PlanNotFound, PlanDamaged for a folder, device or pipe, and OSError
-    for a file that this user must not read."""
+def _open(path: Path) -> BinaryIO:
+    """Opens the file of a plan. Raises PlanNotFound, PlanDamaged for a folder, device or pipe, and OSError for a file
+    that this user must not read."""
     try:
         return open_regular(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no file has such a name
@@ -418,21 +423,27 @@ def open_plan(path: Path) -> BinaryIO:
         raise PlanDamaged(f"{path} is not a file, so it is no plan") from error
 
 
-def parse_header(label: str, start: bytes, length: int) -> PlanHeader:
-    """The header in the first HEADER_BYTES of ``length`` bytes; ``label`` names the plan in errors (PlanDamaged)."""
+_HEADER_BYTES = 64
+# The magic of a plan: the flavour that writes it, how many numbers its version has, and whether it names targets.
+_MAKERS = {b"ftrt": ("tensorrt", 3, False), b"vtrt": ("tensorrt_rtx", 4, True)}
+_TARGETS = {0: "SM75", 1: "SM80", 2: "SM86", 3: "SM89", 4: "SM120", 5: "SM121"}  # bit -> compute capability
+
+
+def _parse_header(label: str, start: bytes, length: int) -> PlanHeader:
+    """Reads the header in ``start``, the first bytes of a plan with ``length`` bytes; errors call it ``label``."""
     if length == 0:
         raise PlanDamaged(f"{label} is empty (0 bytes): build or copy it again")
     magic = start[:4]
-    if magic not in MAGIC:
+    if magic not in _MAKERS:
         raise PlanDamaged(f"{label} is not a TensorRT plan: it begins with {start[:16]!r}, not with b'ftrt' or b'vtrt'")
-    if min(length, len(start)) < HEADER_BYTES:  # of a file that is written to meanwhile, less may have been read
+    if min(length, len(start)) < _HEADER_BYTES:  # of a file that is written to meanwhile, less may have been read
         raise PlanDamaged(f"{label} is cut off within its header, after {length} bytes: build or copy it again")
     (size,) = struct.unpack_from("<Q", start, 16)
     if size != length:
         raise PlanDamaged(f"{label} is {length:,} bytes long, but its header says {size:,}: build or copy it again")
-    rtx = MAGIC[magic] == "tensorrt_rtx"
-    version = ".".join(map(str, start[24 : 28 if rtx else 27]))
+    flavour, numbers, has_targets = _MAKERS[magic]
+    version = ".".join(map(str, start[24 : 24 + numbers]))
     (mask,) = struct.unpack_from("<I", start, 32)
     # A bit without a name is a target that this library's enum does not show; a plan for all of them has one.
-    targets = [RTX_TARGETS.get(1 << bit, f"bit {bit}") for bit in range(32) if rtx and mask >> bit & 1]
-    return PlanHeader(MAGIC[magic], size, version, tuple(targets))
+    targets = [_TARGETS.get(bit, f"bit {bit}") for bit in range(32) if has_targets and mask >> bit & 1]
+    return PlanHeader(flavour, size, version, tuple(targets))

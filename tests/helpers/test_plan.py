@@ -20,6 +20,7 @@ from plan_fixtures import own_state as own_state
 from plan_fixtures import plan as plan
 
 import helpers.plan
+import helpers.trt
 from helpers import atomic, trust
 from helpers.builder import BuildOptions, build_plan
 from helpers.device import Gpu
@@ -31,8 +32,8 @@ from helpers.plan import (
     PlanMismatch,
     PlanNotFound,
     PlanUntrusted,
+    _parse_header,
     load_plan,
-    parse_header,
     plain_options,
     read_header,
     read_sidecar,
@@ -61,6 +62,13 @@ def saved(tmp_path, plan) -> Path:
 def change_sidecar(path: Path, **fields) -> None:
     known = json.loads(sidecar(path).read_text())
     sidecar(path).write_text(json.dumps(known | fields))
+
+
+def pretend(monkeypatch, flavour: str, version: str) -> None:
+    """Lets this TensorRT be another one."""
+    for module in (helpers.plan, helpers.trt):
+        monkeypatch.setattr(module, "FLAVOUR", flavour)
+        monkeypatch.setattr(module, "VERSION", version)
 
 
 def foreign(flavour_magic: bytes, version=(8, 6, 0, 0), size=1000) -> bytes:
@@ -134,7 +142,7 @@ class TestHeader:
     def test_less_was_read_than_the_file_is_long(self):
         """As of a file that somebody cuts off meanwhile."""
         with pytest.raises(PlanDamaged, match="cut off within its header"):
-            parse_header("a.plan", b"ftrt" + bytes(20), 1000)
+            _parse_header("a.plan", b"ftrt" + bytes(20), 1000)
 
 
 class TestSave:
@@ -690,13 +698,12 @@ class TestLoad:
 
     def test_a_version_compatible_plan_is_left_to_the_runtime(self, saved, plan, monkeypatch):
         save_plan(saved, plan, options=BuildOptions(flags=("VERSION_COMPATIBLE",)))
-        monkeypatch.setattr(helpers.plan, "VERSION", "99.1.0")
+        pretend(monkeypatch, FLAVOUR, "99.1.0")
         assert load_plan(saved) == plan
 
     def test_lean_runtimes_run_plans_of_the_full_library(self, tmp_path, monkeypatch):
         save_plan(tmp_path / "a.plan", foreign(b"ftrt"))
-        monkeypatch.setattr(helpers.plan, "FLAVOUR", "tensorrt_lean")
-        monkeypatch.setattr(helpers.plan, "VERSION", "10.16.1.11")
+        pretend(monkeypatch, "tensorrt_lean", "10.16.1.11")
         assert load_plan(tmp_path / "a.plan", trusted=True) == foreign(b"ftrt")
 
     @rtx
@@ -721,8 +728,7 @@ class TestLoad:
     def test_a_plan_for_another_gpu(self, tmp_path, monkeypatch):
         """As the full library makes them: for the GPU at hand."""
         made, path = foreign(b"ftrt"), tmp_path / "a.plan"
-        monkeypatch.setattr(helpers.plan, "FLAVOUR", "tensorrt")
-        monkeypatch.setattr(helpers.plan, "VERSION", "8.6.1")
+        pretend(monkeypatch, "tensorrt", "8.6.1")
 
         def machine(name, *capability):
             monkeypatch.setattr(helpers.plan, "gpus", lambda: (Gpu(name, capability, 1),))

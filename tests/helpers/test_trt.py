@@ -6,8 +6,22 @@ import sys
 
 import pytest
 
+import helpers.trt
 from helpers import device
-from helpers.trt import CAPABILITIES, FLAVOUR, VERSION, MissingCapability, has, missing, require, trt
+from helpers.trt import (
+    CAPABILITIES,
+    FLAVOUR,
+    NAME,
+    VERSION,
+    MissingCapability,
+    has,
+    is_this_version,
+    missing,
+    require,
+    runs_other_versions,
+    runs_plans_of,
+    trt,
+)
 
 
 def run(code: str, **environment) -> subprocess.CompletedProcess:
@@ -33,6 +47,32 @@ def test_every_capability_has_an_answer():
     assert all(isinstance(has(name), bool) for name in CAPABILITIES)
 
 
+def test_a_reader_is_told_the_name_of_this_tensorrt():
+    title, version = NAME.rsplit(" ", 1)
+    assert title == {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}.get(FLAVOUR, title)
+    assert version.count(".") == 2
+    assert VERSION.startswith(version)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "runs", "other_versions"),
+    [("tensorrt", "tensorrt", False), ("tensorrt_rtx", "tensorrt_rtx", False), ("tensorrt_lean", "tensorrt", True)],
+)
+def test_whose_plans_each_flavour_runs(monkeypatch, flavour, runs, other_versions):
+    monkeypatch.setattr(helpers.trt, "FLAVOUR", flavour)
+    assert [name for name in helpers.trt.NAMES if runs_plans_of(name)] == [runs]
+    assert runs_other_versions() is other_versions
+
+
+def test_a_version_is_this_one_in_as_many_numbers_as_are_known(monkeypatch):
+    monkeypatch.setattr(helpers.trt, "VERSION", "8.6.1")
+    assert is_this_version("8.6.1")
+    assert is_this_version("8.6.0", 2)
+    assert not is_this_version("8.6.0")
+    assert not is_this_version("8.6.1.6")
+    assert not is_this_version("8.60.1", 2)
+
+
 def test_an_unknown_capability_is_a_mistake_and_not_a_no():
     with pytest.raises(ValueError, match="gpuu"):
         has("gpuu")
@@ -43,7 +83,8 @@ def test_require_says_where_a_capability_can_be_had():
     with pytest.raises(MissingCapability) as error:
         require(*lacking)
     for name in lacking:
-        assert CAPABILITIES[name][2] in str(error.value)
+        assert CAPABILITIES[name].where in str(error.value)
+        assert CAPABILITIES[name].purpose in str(error.value)
 
 
 def test_the_environment_variable_is_checked():
