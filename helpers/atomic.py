@@ -1,4 +1,6 @@
-"""Files that are written whole or not at all, and read only if they are files (chapter 06). Standard library only.
+"""Writes files whole or not at all, locks their folders, and reads only what is a file (chapter 06).
+
+Standard library only.
 
 >>> write_atomically("settings.json", b"{}")
 >>> Path("settings.json").read_text()
@@ -32,16 +34,18 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
 
     Makes the folder if need be. A file that is replaced keeps its permissions. A link is replaced itself, and what it
     leads to stays as it is: a link that somebody put there sends no data elsewhere.
-    Raises OSError, also for a folder, device or pipe in its place, and then leaves what was there before, and nothing
-    else.
+    Raises OSError, also for a folder, device or pipe in its place, and then leaves everything as it was.
     """
     with staged(Path(path), data) as part:
         os.replace(part, path)
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Writes several files as :func:`write_atomically` does, all of them or none: all are on the disk before the first
-    gets its name. Raises OSError, and then leaves what was there before. Only a kill can leave new beside old."""
+    """Writes several files as :func:`write_atomically` does, all of them or none.
+
+    All are on the disk before the first gets its name. Raises OSError, and then leaves the files as they were. Only a
+    kill can leave new beside old.
+    """
     with contextlib.ExitStack() as stack:
         parts = {path: stack.enter_context(staged(path, data)) for path, data in files.items()}
         before = {path: stack.enter_context(staged(path, path.read_bytes())) for path in parts if path.exists()}
@@ -99,8 +103,11 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Opens a file for reading. Raises OSError, also for what is none: a pipe would keep us waiting for ever, and some
-    devices have no end. (What is opened is what is looked at, so nobody can exchange it in between.)"""
+    """Opens a file for reading in binary. Raises OSError, also for a folder, device, pipe or socket.
+
+    A pipe would keep us waiting for ever, and some devices have no end. What is opened is what is looked at, so nobody
+    can exchange it in between.
+    """
     handle = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
     try:
         _require_file(path, os.fstat(handle))
@@ -111,7 +118,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
 
 
 def _mode(path: Path) -> int | None:
-    """The permissions of the file that is to be replaced; None where there is none, or a link."""
+    """Returns the permissions of the file that is to be replaced; None where there is none, or a link."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -128,7 +135,7 @@ def _require_file(path: str | os.PathLike, status: os.stat_result) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """A process that is killed cannot clean up: the next one that writes the same file does."""
+    """Deletes what killed processes left, which could not clean up, when they wrote the same file."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
     with contextlib.suppress(OSError):
         for left in path.parent.iterdir():
@@ -139,7 +146,7 @@ def _sweep(path: Path) -> None:
 
 
 def _lock(path: Path, until: float) -> int | None:
-    """The folder of ``path``, open and locked; None where that cannot be."""
+    """Returns the folder of ``path``, open and locked; None where that cannot be."""
     if fcntl is None:
         return None
     try:

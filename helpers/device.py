@@ -1,4 +1,4 @@
-"""What the NVIDIA driver says, asked through ctypes: no CUDA toolkit and no Python package is needed.
+"""Asks the NVIDIA driver for its version and GPUs, through ctypes: no CUDA toolkit and no Python package is needed.
 
 Used by ``helpers.trt`` to choose a TensorRT, by ``tensorrt-workbook doctor`` (chapter 00) and by the set-up,
 which runs before anything is installed. Imports only the standard library.
@@ -39,13 +39,13 @@ class Driver:
 
 @functools.lru_cache(maxsize=1)
 def driver() -> Driver | None:
-    """The NVIDIA driver of this machine, or None where there is none. Asked once per process."""
+    """Returns the NVIDIA driver of this machine, or None where there is none. Asks once per process."""
     try:
         cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return None
     # Kernels are then loaded when they are first used, as CUDA does by itself since 12.2. TensorRT 8.6, made for an
-    # older one, otherwise spends seconds and much GPU memory on all of its kernels. Read when CUDA is initialized.
+    # older one, otherwise spends seconds and much device memory on all of its kernels. Read when CUDA is initialized.
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
     version = ctypes.c_int()
     if cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
@@ -58,7 +58,7 @@ def driver() -> Driver | None:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs of this machine in CUDA's order; empty where there is no driver."""
+    """Returns the GPUs of this machine in CUDA's order; empty where there is no driver."""
     found = driver()
     return found.gpus if found else ()
 

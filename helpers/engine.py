@@ -1,4 +1,4 @@
-"""From a plan to an engine, with the reason whenever there is none (chapters 06 and 07).
+"""Makes an engine of a plan, or says why that cannot be (chapters 06 and 07).
 
 >>> str(EngineError("the plan could not be deserialized", [])).splitlines()[0]
 'the plan could not be deserialized'
@@ -27,9 +27,9 @@ class EngineError(RuntimeError):
 
 @functools.lru_cache(maxsize=1)
 def runtime() -> trt.Runtime:
-    """The runtime of this process. It outlives the engines that it made, as TensorRT asks.
+    """Returns the runtime of this process. It outlives the engines that it made, as TensorRT asks.
 
-    Raises MissingCapability where there is no GPU that this TensorRT can use.
+    Raises MissingCapability on a machine without a GPU that this TensorRT can use.
     """
     require("gpu")  # without a driver some runtimes crash the process instead of saying so
     made = trt.Runtime(get_logger())
@@ -45,7 +45,8 @@ def load_engine(plan: str | os.PathLike | bytes, *, trusted: bool = False) -> tr
     and be a plan that was built here, since a plan is executable code; ``trusted=True`` says that you know where it
     comes from.
     Raises PlanError for what is no plan or a file that does not fit, PlanUntrusted, TypeError for anything else, above
-    all the None of a failed build, MissingCapability, or EngineError with the log.
+    all the None of a failed build, OSError for a file that this user must not read, MissingCapability, or EngineError
+    with what TensorRT logged.
     """
     engines = runtime()
     if isinstance(plan, (str, os.PathLike)):

@@ -40,7 +40,10 @@ WEIGHT_SHAPES = {
 
 
 def torch_lenet() -> torch.nn.Module:
-    """An untrained LeNet as a PyTorch module: float32 (N, 1, 28, 28) in, logits (N, 10) out (chapter 03)."""
+    """Returns an untrained LeNet as a PyTorch module: float32 (N, 1, 28, 28) in, float32 logits (N, 10) out.
+
+    Taught in chapter 03. Needs torch.
+    """
     from collections import OrderedDict
 
     from torch import nn
@@ -95,7 +98,7 @@ def export_onnx(model: torch.nn.Module, path: str | os.PathLike, image_shape: tu
 
 
 def lenet_network(weights: Mapping[str, np.ndarray], name: str = "lenet") -> trt.INetworkDefinition:
-    """The same LeNet, layer by layer through TensorRT's network API (chapter 04).
+    """Returns the same LeNet as a network definition, made layer by layer with the network API (chapter 04).
 
     ``weights`` maps the names of :data:`WEIGHT_SHAPES` to float32 arrays, as ``np.load("data/lenet.npz")`` does.
     Input ``image`` float32 (-1, 1, 28, 28), output ``logits`` float32 (-1, 10); an optimization profile is needed
@@ -133,7 +136,7 @@ def lenet_network(weights: Mapping[str, np.ndarray], name: str = "lenet") -> trt
         return named(network.add_constant(array.shape, keep(network, array)), label)
 
     def linear(x, label):
-        """x @ weight.T + bias: PyTorch keeps matrices as (out, in)."""
+        """Returns x @ weight.T + bias: PyTorch keeps matrices as (out, in)."""
         matrix = constant(f"{label}.weight", weights[f"{label}.weight"])
         row = constant(f"{label}.bias", weights[f"{label}.bias"].reshape(1, -1))
         product = network.add_matrix_multiply(x, trt.MatrixOperation.NONE, matrix, trt.MatrixOperation.TRANSPOSE)

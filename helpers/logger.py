@@ -44,7 +44,7 @@ class PythonLogger(trt.ILogger):
 
     ``hide_cuda_noise``: without a GPU the builder still tries to talk to CUDA and reports an ERROR with
     ``cudaError 35`` after most other errors. Those are kept and counted as VERBOSE and forwarded as DEBUG. By default
-    they are hidden where there is no GPU, and only there: on a machine with a GPU the same message is a real finding.
+    they are hidden on machines without a GPU, and only on those: with a GPU the same message is a real finding.
     """
 
     def __init__(self, name: str = "tensorrt", keep: int = 10_000, hide_cuda_noise: bool | None = None):
@@ -57,7 +57,7 @@ class PythonLogger(trt.ILogger):
         self._replacing = threading.Lock()
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        """Called by TensorRT, sometimes from its own threads. Must not raise: exceptions vanish on the way back."""
+        """Takes a message, sometimes in a thread of TensorRT's. Must not raise: exceptions vanish on the way back."""
         name = severity.name
         if self.hide_cuda_noise and name == "ERROR" and _is_cuda_noise(msg):
             name = "VERBOSE"
@@ -71,7 +71,7 @@ class PythonLogger(trt.ILogger):
 
     @contextmanager
     def capture(self) -> Iterator[list[Message]]:
-        """A list that fills with the messages which arrive inside the ``with`` block; captures may be nested."""
+        """Yields a list that fills with the messages of the ``with`` block; captures may be nested."""
         caught: list[Message] = []
         with self._replacing:
             self._captures = (*self._captures, caught)
@@ -94,12 +94,12 @@ def _is_cuda_noise(text: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def get_logger() -> PythonLogger:
-    """The :class:`PythonLogger` of this process: give it to every builder, parser and runtime."""
+    """Returns the :class:`PythonLogger` of this process: give it to every builder, parser and runtime."""
     return PythonLogger()
 
 
 def errors(messages: list[Message]) -> list[str]:
-    """The texts of the errors among ``messages``, each once, in order."""
+    """Returns the texts of the errors among ``messages``, each once, in order."""
     return list(dict.fromkeys(m.text for m in messages if m.severity in ("ERROR", "INTERNAL_ERROR")))
 
 
@@ -120,7 +120,8 @@ class ErrorRecorder(trt.IErrorRecorder):
         self._overflowed = False
 
     # The methods below are TensorRT's interface and are called by the library.
-    def report_error(self, code, desc: str) -> bool:
+    def report_error(self, code: trt.ErrorCodeTRT, desc: str) -> bool:
+        """Keeps an error, as long as there are fewer than ``limit``. Returns False, so that TensorRT goes on."""
         if len(self.errors) >= self._limit:
             self._overflowed = True
         else:
@@ -129,18 +130,23 @@ class ErrorRecorder(trt.IErrorRecorder):
         return False  # True would ask TensorRT to give up at once
 
     def get_num_errors(self) -> int:
+        """Returns how many errors are kept."""
         return len(self.errors)
 
-    def get_error_code(self, index: int):
+    def get_error_code(self, index: int) -> trt.ErrorCodeTRT:
+        """Returns the code of a kept error. Raises IndexError."""
         return self._codes[index]
 
     def get_error_desc(self, index: int) -> str:
+        """Returns the description of a kept error. Raises IndexError."""
         return self.errors[index][1]
 
     def has_overflowed(self) -> bool:
+        """Returns True if there were more errors than are kept."""
         return self._overflowed
 
     def clear(self) -> None:
+        """Forgets all errors."""
         self.errors.clear()
         self._codes.clear()
         self._overflowed = False

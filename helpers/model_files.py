@@ -1,6 +1,8 @@
-"""The files that an ONNX model is made of, and their SHA-256, which tells whether one has changed (chapter 06).
+"""Finds the files that an ONNX model is made of, tells whether they changed, and what is no model (chapters 06 and 08).
 
-Needs onnx, and only for a model that keeps tensors in files of their own (external data).
+``model_sha256`` tells whether a model, or a file that it names, has changed. ``external_files`` and ``file_beside``
+find such files (external data) and refuse those outside the model's folder. ``first_look`` says in one line what a file
+is that cannot be an ONNX model. Needs onnx, and only for a model with external data.
 
 >>> model_sha256(b"a model")[:16]
 '97ff8a35544dcf40'
@@ -16,11 +18,11 @@ from typing import Any
 
 
 def model_sha256(model: str | os.PathLike | bytes) -> str:
-    """The SHA-256 of a model, given as a file or as bytes, as 64 hexadecimal digits.
+    """Returns the SHA-256 of a model, given as a file or as bytes, as 64 hexadecimal digits.
 
     For one file it is the file's own, the one that sha256sum prints. An ONNX model with external data also counts the
     names and contents of those files, each read in pieces and none loaded as tensors.
-    Raises FileNotFoundError if the model, or a file that it names, is not there, and ValueError if it names a file
+    Raises FileNotFoundError if the model, or a file that it names, is missing, and ValueError if it names a file
     outside its folder; no such file is read.
     """
     if not isinstance(model, (str, os.PathLike)):
@@ -37,12 +39,12 @@ def model_sha256(model: str | os.PathLike | bytes) -> str:
 
 
 def external_files(data: bytes) -> list[str]:
-    """The files in which an ONNX model (its bytes) keeps tensors, sorted; none for what is no ONNX model."""
+    """Returns the files in which an ONNX model (its bytes) keeps tensors, by name, sorted; none for no ONNX model."""
     return sorted({name for tensor in external_tensors(data) for name in locations(tensor)})
 
 
 def external_tensors(data: bytes) -> Iterator[Any]:
-    """The TensorProtos of an ONNX model (its bytes) that are in files of their own; none for what is no ONNX model."""
+    """Yields the TensorProtos of an ONNX model (its bytes) that are in files of their own; none for no ONNX model."""
     if b"location" not in data:  # the key that names such a file; spares importing onnx for all other models
         return
     import onnx
@@ -56,7 +58,7 @@ def external_tensors(data: bytes) -> Iterator[Any]:
 
 
 def all_tensors(message: Any) -> Iterator[Any]:
-    """Every TensorProto in a message of ONNX, in whatever kind of field, now or in a later version of ONNX.
+    """Yields every TensorProto in a message of ONNX, in whatever kind of field, now or in a later version of ONNX.
 
     So those of attributes, subgraphs, functions, sparse tensors and training_info are among them.
     """
@@ -74,7 +76,7 @@ def all_tensors(message: Any) -> Iterator[Any]:
 
 
 def locations(tensor: Any) -> list[str]:
-    """The files that a TensorProto says its data is in, all of them: readers of ONNX differ in which they take.
+    """Returns the names of all files that a TensorProto says its data is in: readers of ONNX differ in which they take.
 
     Empty for a tensor that holds its data itself. A name that is not UTF-8 comes as Python has the names of files.
     """
@@ -85,10 +87,10 @@ def locations(tensor: Any) -> list[str]:
 
 
 def inside(folder: Path, location: str) -> bool:
-    """Whether a location of external data stays in the model's folder, as ONNX demands, links followed.
+    """Returns whether a location of external data stays in the model's folder, as ONNX demands, links followed.
 
-    Absolute ones and those with .. are refused wherever they lead: behind links, not all readers of ONNX understand
-    them alike.
+    An absolute one or one with .. does not, wherever it leads: behind links, not all readers of ONNX understand them
+    alike.
     """
     if not location or Path(location).anchor or ".." in PureWindowsPath(location).parts:  # which end at / and \
         return False
@@ -99,7 +101,10 @@ def inside(folder: Path, location: str) -> bool:
 
 
 def file_beside(model: Path, location: str, what: str = "weights") -> Path:
-    """The file of a model's external data. Raises ValueError or FileNotFoundError where there is none to be read."""
+    """Returns the path of a file with a model's external data; ``what`` says in errors what it holds.
+
+    Raises ValueError for a location outside the model's folder, and FileNotFoundError for a missing file.
+    """
     if not inside(model.parent, location):
         raise ValueError(
             f"{model} keeps {what} in {location!r}, which is outside the model's folder: copy both into one folder, "
@@ -176,7 +181,7 @@ def first_look(path: str | os.PathLike) -> None:
 
 
 def kind_of(head: bytes) -> str | None:
-    """What a file with these first bytes is, as the rest of a sentence; None where it may be an ONNX model."""
+    """Returns what a file with these first bytes is, as the rest of a sentence; None where it may be an ONNX model."""
     if not head:
         return "is empty (0 bytes): was the export or the download interrupted?"
     for magic, kind in MAGIC.items():

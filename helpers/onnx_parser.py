@@ -1,4 +1,4 @@
-"""From an ONNX model to a network definition, with every error of the parser in one exception (chapter 03).
+"""Parses an ONNX model into a network definition, with all of the parser's errors in one exception (chapter 03).
 
 Needs onnx for models given as a file, to look for external data before the parser does.
 
@@ -45,9 +45,9 @@ def parse_onnx(model: str | os.PathLike | bytes, name: str | None = None) -> trt
     External data is looked for beside the file; a model given as bytes can have none. ``name`` is the network's, by
     default the file's stem. The parser lives as long as the network does, since it owns the weights.
 
-    Raises FileNotFoundError for a missing file or missing external data, OnnxParseError for everything else that is
-    not a usable model, external data outside the model's folder among it: the library itself accepts empty files and
-    web pages, as a network without layers.
+    Raises FileNotFoundError for a missing file or missing external data, and OnnxParseError for everything else that is
+    not a usable model. Among that is external data outside the model's folder, and what the library itself accepts as a
+    network without layers: empty files and web pages. Raises MissingCapability where plans cannot be built.
     A model from a stranger can kill the process that parses it: chapter 08 shows how to check one first.
     """
     if isinstance(model, (str, os.PathLike)):
@@ -86,8 +86,8 @@ def _node_error(error: trt.ParserError) -> NodeError:
 
 
 def _check_external_data(path: Path | None, label: str, model: Any) -> None:
-    """Refuses external data that is not there or lies elsewhere: TensorRT says only "Failed to import initializer" of
-    the one, and some of its releases read the other."""
+    """Refuses external data that is missing or outside the model's folder: TensorRT says only "Failed to import
+    initializer" of the one, and some of its releases read the other."""
     if path is None:
         tensors = external_tensors(model)
     else:

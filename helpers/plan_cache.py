@@ -1,4 +1,4 @@
-"""Build once, load ever after: a cache of plans, found by everything that went into them (chapter 06).
+"""Keeps plans in a cache, found by everything that went into them: built once, loaded ever after (chapter 06).
 
 >>> cache = PlanCache("plans", limit=1 << 30)
 >>> cache.size()
@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 class PlanCache:
     """A folder of plans that never grows beyond ``limit`` bytes; those not used for longest go first.
 
-    ``folder`` is by default the user's own cache folder. Several processes may use the same one. What is damaged there,
-    or was put there by somebody else, is never returned: it is built again, and the reason is logged.
+    ``folder`` is by default the user's own cache folder. Several processes may use the same one. A plan that is damaged
+    or that somebody else put into it is never returned: it is built again, and the reason is logged.
     """
 
     def __init__(self, folder: str | os.PathLike | None = None, limit: int = 4 << 30):
@@ -46,14 +46,18 @@ class PlanCache:
         self.limit = limit
 
     def key(self, source: str | os.PathLike | bytes, options: Any = None) -> str:
-        """The SHA-256 over all that decides about a plan: the model with its external data, the options, TensorRT and
-        GPU. Raises FileNotFoundError for a missing model, TypeError for options that are not plain data."""
+        """Returns the SHA-256 over all that decides about a plan: the model with its external data, the options,
+        TensorRT and the GPU, as 64 hexadecimal digits.
+
+        Raises FileNotFoundError for a missing model, ValueError for one that names files outside its folder, and
+        TypeError for options that are not plain data.
+        """
         gpu = (gpus()[0].name, gpus()[0].compute_capability) if gpus() else None
         everything = [SCHEMA, model_sha256(source), plain_options(options), FLAVOUR, VERSION, gpu]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     def get_or_build(self, source: str | os.PathLike | bytes, options: Any, build: Callable[[], bytes]) -> bytes:
-        """The plan for this model (a file, or bytes) and these options (a dataclass or mapping), from the cache or from
+        """Returns the plan for a model (a file, or bytes) and options (a dataclass or mapping), from the cache or from
         ``build()``, whose exceptions pass through. What it builds counts as built here (``helpers.trust``).
 
         Raises TypeError or PlanError if ``build`` returns no plan, and what :meth:`key` raises. A cache that cannot be
@@ -70,7 +74,7 @@ class PlanCache:
         return plan
 
     def size(self) -> int:
-        """What the cache takes on the disk, in bytes."""
+        """Returns how much the cache takes on the disk, in bytes."""
         return sum(_size(entry) for entry in self._entries())
 
     def clear(self) -> None:
@@ -132,8 +136,8 @@ class PlanCache:
 
 
 def _bond(key: str, plan: bytes) -> bytes:
-    """What is noted as built here beside the plan itself: that it was built for this key. A file in the cache could say
-    so too, but whoever can exchange two entries can exchange such files as well."""
+    """Returns what is noted as built here beside the plan itself: that it was built for this key. A file in the cache
+    could say so too, but whoever can exchange two entries can exchange such files as well."""
     return f"{key} {trust.sha256(plan)}".encode()
 
 

@@ -29,7 +29,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # what gains from INT8; 
 
 
 def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
-    """The largest difference, as a part of the reference's largest magnitude. Computed in float64.
+    """Returns the largest difference, as a part of the reference's largest magnitude. Computed in float64.
 
     Raises ValueError for different shapes, which NumPy would broadcast in silence, and for a reference of zeros.
     """
@@ -43,11 +43,12 @@ def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def to_fp16(model: str | os.PathLike | onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """A copy of the model that computes in FP16. Inputs and outputs stay float32: casts are put behind and before them.
+    """Returns a copy of the model (or of its file) that computes in FP16.
 
-    ``keep`` names nodes that stay in float32, with casts around them: those that overflow, such as a mean of squares.
-    Done by ONNX Runtime's converter. It would clamp weights beyond ±65504 in silence; here they raise ValueError, and
-    so does a name in ``keep`` that no node has.
+    Inputs and outputs stay float32: casts are put behind and before them. ``keep`` names nodes that stay in float32,
+    with casts around them: those that overflow, such as a mean of squares.
+    ONNX Runtime's converter does it. It would clamp weights beyond ±65504 in silence; this function raises ValueError
+    for them, and for a name in ``keep`` that no node has.
     """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -71,8 +72,8 @@ def to_fp16(model: str | os.PathLike | onnx.ModelProto, keep: Collection[str] = 
 
 
 def _spare_kept_outputs(half, keep: Collection[str]) -> None:
-    """The converter casts what a kept node gives to FP16, even where a cast back to float32 follows: that loses an
-    overflow, for which it was kept. So those that go back to float32 read the node itself."""
+    """Lets casts back to float32 read a kept node itself. The converter puts a cast to FP16 between the two, which
+    overflows where the node was kept because of that."""
     import onnx
 
     fp16, fp32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
@@ -88,11 +89,11 @@ def _spare_kept_outputs(half, keep: Collection[str]) -> None:
 def quantize(
     model: str | os.PathLike | onnx.ModelProto, batches: Iterable[Mapping[str, np.ndarray]]
 ) -> onnx.ModelProto:
-    """A copy of the model with Q/DQ nodes before the inputs and weights of convolutions and matrix products.
+    """Returns a copy of the model (or of its file) with INT8 Q/DQ nodes before convolutions and matrix products.
 
     ``batches`` are calibration inputs by name, pre-processed exactly as in use: the largest magnitude that a tensor
     has in them becomes 127. Symmetric, one scale per activation, one per output channel of a weight; biases stay in
-    floating point. So TensorRT wants it, 8.6 included. Done by ONNX Runtime; raises ValueError without batches.
+    floating point. So TensorRT wants it, 8.6 included. ONNX Runtime does it. Raises ValueError without batches.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -143,10 +144,11 @@ class LayerTypes(NamedTuple):
 
 
 def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
-    """What the engine inspector says of each layer. Raises ValueError for an engine that was not built for it.
+    """Returns what the engine inspector says of each layer, in the engine's order.
 
-    With dynamic shapes an execution context is made, with the shapes that profile 0 is best for (it takes its GPU
-    memory meanwhile): NVIDIA documents that the inspector tells types only then. 8.6 tells none all the same.
+    With dynamic shapes an execution context is made, with the shapes that profile 0 is best for (it takes device memory
+    meanwhile): NVIDIA documents that the inspector tells types only then. 8.6 tells none all the same.
+    Raises ValueError for an engine that was built without ``profiling_verbosity`` DETAILED.
     """
     inspector = engine.create_engine_inspector()
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
@@ -164,7 +166,10 @@ def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
 
 
 def parse_layer_types(information: str) -> list[LayerTypes]:
-    """Reads the JSON of ``get_engine_information``, whose words for types differ between releases."""
+    """Reads the JSON of ``get_engine_information``, whose words for types differ between releases.
+
+    Raises ValueError if only names of layers are in it.
+    """
     layers = json.loads(information, strict=False)["Layers"]  # 8.6 leaves control characters as they are
     if any(isinstance(layer, str) for layer in layers):
         raise ValueError("only names of layers are in it: set config.profiling_verbosity to DETAILED before the build")
@@ -184,7 +189,7 @@ _SAME = {"FLOAT": "FP32", "HALF": "FP16", "BFLOAT16": "BF16"}
 
 
 def _type_name(tensor: Mapping[str, str]) -> str:
-    """ "FP16" of {"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}."""
+    """Returns "FP16" for {"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}."""
     text = " ".join(str(value) for key, value in tensor.items() if key.startswith(("Format", "Data")))
     found = re.search(r"\b(FP32|FP16|BF16|FP8|FP4|INT8|INT4|INT32|INT64|FLOAT|HALF|BFLOAT16|BOOL)\b", text, re.I)
     return _SAME.get(found.group().upper(), found.group().upper()) if found else "?"

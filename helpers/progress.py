@@ -35,6 +35,7 @@ class ProgressBars(trt.IProgressMonitor):
         self.canceled = False
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        """Shows a bar for a phase of ``num_steps`` steps; TensorRT calls this and the methods below."""
         from tqdm.auto import tqdm
 
         if not self._bars and threading.current_thread() is threading.main_thread():
@@ -44,6 +45,7 @@ class ProgressBars(trt.IProgressMonitor):
         self._bars[phase_name] = bar
 
     def step_complete(self, phase_name: str, step: int) -> bool:
+        """Moves the bar of a phase behind ``step``, which counts from 0. Returns False to cancel the build."""
         # Called from C++, where an exception would be printed and lost: turn it into a cancelled build.
         try:
             bar = self._bars.get(phase_name)
@@ -56,6 +58,7 @@ class ProgressBars(trt.IProgressMonitor):
         return not self.canceled
 
     def phase_finish(self, phase_name: str) -> None:
+        """Closes the bar of a phase, and after the last one gives Ctrl-C back to whoever had it."""
         bar = self._bars.pop(phase_name, None)
         if bar is not None:  # the announced number of steps is not always reached
             if not self.canceled:

@@ -1,4 +1,4 @@
-"""Where to import from, without the current folder: what lies beside a model is data, and never code (chapter 08).
+"""Takes the current folder off Python's search path: what lies beside a model is data, and never code (chapter 08).
 
 It imports only what every Python has loaded before it looks into any folder, because it is what makes imports safe.
 
@@ -10,9 +10,9 @@ import os
 
 
 def elsewhere(entries: list[str]) -> list[str]:
-    """Those of ``sys.path`` that are not the current folder, as "", by name, or through a link.
+    """Returns the entries of ``sys.path`` that are not the current folder, as "", by name, or through a link.
 
-    All of them where the package that this module belongs to lies right in the current folder: it is your own then.
+    Returns all of them where this module's own package lies right in the current folder: that is your own then.
     """
     home = os.path.abspath(__file__)
     for _ in __name__.split("."):

@@ -1,6 +1,7 @@
-"""What an engine takes and gives: names, dtypes, shapes and allowed ranges, and the checks that follow (chapter 07).
+"""Describes the tensors of an engine, and checks arrays in host or device memory against that (chapter 07).
 
-Pure NumPy: everything but :func:`read_specs` works without a GPU.
+An array in device memory is anything that has ``__cuda_array_interface__`` or DLPack, which the end of this module
+reads. Pure NumPy: everything but :func:`read_specs` works without a GPU.
 
 >>> digits = TensorSpec("image", True, np.dtype("f4"), (-1, 28, 28), (1, 28, 28), (8, 28, 28))
 >>> check_input(digits, np.zeros((9, 28, 28), np.float32))
@@ -42,10 +43,10 @@ class TensorSpec:
 
 
 def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpec]:
-    """The specs of all inputs and outputs by name, inputs first, ranges from the optimization profile ``profile``.
+    """Returns the specs of all inputs and outputs by name, inputs first, with the ranges of one optimization profile.
 
-    Raises ValueError for a profile that is not there or a shape tensor (in host memory), and TypeError for a tensor
-    whose dtype NumPy does not have.
+    Raises ValueError for a profile that the engine does not have or a shape tensor (in host memory), and TypeError for
+    a tensor whose dtype NumPy does not have.
     """
     if not 0 <= profile < engine.num_optimization_profiles:
         raise ValueError(f"there is no profile {profile}; the engine has {engine.num_optimization_profiles}")
@@ -69,7 +70,7 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """An array in GPU memory: ``pointer`` (an address), ``shape``, ``dtype``, the ``owner`` that keeps it alive, and
+    """An array in device memory: its address ``pointer``, ``shape``, ``dtype``, the ``owner`` that keeps it alive, and
     whether it is ``readonly``.
 
     Wraps a bare address, say from cuda.bindings, as an object with ``__cuda_array_interface__``, which is what
@@ -84,7 +85,7 @@ class DeviceArray:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The addresses that it takes: from, and up to."""
+        """The addresses that it takes: the first, and the one behind the last."""
         return self.pointer, self.pointer + math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
@@ -99,7 +100,7 @@ class DeviceArray:
 
 
 def gpu_interface(array: Any) -> dict[str, Any] | None:
-    """What ``__cuda_array_interface__`` says, asked once, since it is made anew each time; None if it says nothing."""
+    """Returns the ``__cuda_array_interface__`` of an array, which makes it anew each time; None for what has none."""
     try:
         return array.__cuda_array_interface__
     except AttributeError:
@@ -107,10 +108,10 @@ def gpu_interface(array: Any) -> dict[str, Any] | None:
 
 
 def device_array(array: Any) -> DeviceArray | None:
-    """The array in GPU memory behind ``__cuda_array_interface__`` or DLPack, without a copy; None for anything else.
+    """Returns the array in device memory behind ``__cuda_array_interface__`` or DLPack, without a copy; else None.
 
     Raises ValueError if it is strided, since an engine reads memory from one end to the other, or has no address, and
-    TypeError if it has a mask, or something else than integers as its shape.
+    TypeError if it has a mask, a dtype that NumPy does not have, or something else than integers as its shape.
     """
     interface = gpu_interface(array)
     if interface is not None:
@@ -126,7 +127,7 @@ def device_array(array: Any) -> DeviceArray | None:
         packed = dtype.itemsize
         for size, stride in zip(reversed(shape), reversed(strides), strict=True):
             if size != 1 and stride != packed:
-                raise ValueError("not contiguous in GPU memory: make a contiguous copy of it first")
+                raise ValueError("not contiguous in device memory: make a contiguous copy of it first")
             packed *= size
     pointer, readonly = view["data"]
     if not pointer and 0 not in shape:
@@ -146,7 +147,7 @@ def check_names(specs: Mapping[str, TensorSpec], given: Mapping[str, Any]) -> No
 
 
 def check_input(spec: TensorSpec, array: Any) -> np.ndarray | DeviceArray:
-    """The array itself, or its DeviceArray, if the engine can read it as it is. NaN is a value like others.
+    """Returns the array itself, or its DeviceArray, if the engine can read it as it is. NaN is a value like others.
 
     Raises TypeError for another dtype or for what is no array, ValueError for rank, shape, range and memory layout.
     Nothing is ever cast or copied in silence.
@@ -172,7 +173,11 @@ def check_input(spec: TensorSpec, array: Any) -> np.ndarray | DeviceArray:
 
 
 def check_output(spec: TensorSpec, shape: tuple[int, ...], array: Any) -> np.ndarray | DeviceArray:
-    """The array itself, or its DeviceArray, if the output of this shape can be written to it; else as check_input."""
+    """Returns the array itself, or its DeviceArray, if the engine can write an output of this ``shape`` into it.
+
+    Raises TypeError for another dtype or for what is no array, ValueError for another shape, for memory that is not
+    contiguous, and for an array that cannot be written.
+    """
     what = f"out[{spec.name!r}]"
     array = _as_array(what, array)
     if array.dtype != spec.dtype:
@@ -228,14 +233,14 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 
 
 def on_gpu(array: Any) -> bool:
-    """True for an object that offers DLPack and says that its memory is the GPU's."""
+    """Returns True for an object that offers DLPack and says that it is in device memory."""
     return hasattr(array, "__dlpack_device__") and array.__dlpack_device__()[0] in (CUDA, CUDA_MANAGED)
 
 
 def array_interface(array: Any, stream: int | None = LEGACY_DEFAULT_STREAM) -> dict[str, Any]:
-    """What ``__cuda_array_interface__`` would say of the array, with the ``owner`` that keeps the memory alive.
+    """Returns what ``__cuda_array_interface__`` would say of a DLPack array, and the ``owner`` that keeps it alive.
 
-    The producer makes ``stream`` wait for whatever still fills the array; None for memory of the CPU.
+    The producer makes ``stream`` wait for whatever still fills the array; None for an array in host memory.
     Raises TypeError for a dtype that NumPy does not have, such as bfloat16.
     """
     capsule = array.__dlpack__(stream=stream)

@@ -1,7 +1,8 @@
-"""The user's own list of plans that were built here (chapter 06). Standard library only.
+"""Keeps the user's own list of plans that were built here (chapter 06). Standard library only.
 
 A plan is executable code, and a sidecar that travels with it can be forged. So the SHA-256 of every plan that
-``build_plan`` makes is noted in a file of the user's, outside any project; loading asks here.
+``build_plan`` makes is noted in a file of the user's, outside any project; loading asks whether a plan is on that list.
+Also makes the user's own folders for such files.
 
 >>> is_trusted(b"the plan of a stranger")
 False
@@ -24,7 +25,7 @@ _warned: set[str] = set()
 
 
 def state_folder() -> Path:
-    """Where the workbook keeps what belongs to this user: $WORKBOOK_STATE, or the platform's place for state.
+    """Returns the folder for what belongs to this user: $WORKBOOK_STATE, or the platform's place for state.
 
     Raises RuntimeError for a user without a home directory, and for a relative $WORKBOOK_STATE.
     """
@@ -34,7 +35,7 @@ def state_folder() -> Path:
 def make_state_folder() -> Path:
     """Makes the state folder if need be, for this user alone whatever the umask is, and returns it.
 
-    Whoever writes there makes it with this. Raises OSError, and RuntimeError as :func:`state_folder` does.
+    Whoever writes into it makes it with this. Raises OSError, and RuntimeError as :func:`state_folder` does.
     """
     folder = state_folder()
     # Missing parents too, as the XDG specification has it: who can write one of them can exchange what lies below.
@@ -45,9 +46,12 @@ def make_state_folder() -> Path:
 
 
 def user_folder(variable: str, default: str) -> Path:
-    """$WORKBOOK_STATE if set; else ``tensorrt-workbook`` in LOCALAPPDATA (Windows), in the folder that the XDG
-    ``variable`` names, or in ``default`` below the home directory. Raises RuntimeError where there is no home, and for
-    a relative $WORKBOOK_STATE: that would take the list of plans built here from whatever the current folder is."""
+    """Returns $WORKBOOK_STATE if set; else ``tensorrt-workbook`` in LOCALAPPDATA (Windows), in the folder that the XDG
+    ``variable`` names, or in ``default`` below the home directory.
+
+    Raises RuntimeError for a user without a home directory, and for a relative $WORKBOOK_STATE: that would take the
+    list of plans built here from whatever the current folder is.
+    """
     chosen = os.environ.get("WORKBOOK_STATE")
     if chosen:
         if not os.path.isabs(chosen):
@@ -61,13 +65,16 @@ def user_folder(variable: str, default: str) -> Path:
 
 
 def path() -> Path:
-    """The list itself: one SHA-256 in a line, "-" before it where a plan was forgotten; the last line counts. (It is of
-    a plan, or of what a cache notes about one: see ``helpers.plan_cache``.)"""
+    """Returns the path of the list. Raises RuntimeError as :func:`state_folder` does.
+
+    Each line has one SHA-256, with "-" before it where a plan was forgotten; the last line counts. (It is that of a
+    plan, or of what a cache notes about one: see ``helpers.plan_cache``.)
+    """
     return state_folder() / "plans-built-here.txt"
 
 
 def sha256(plan: bytes) -> str:
-    """The SHA-256 of a plan, as 64 hexadecimal digits."""
+    """Returns the SHA-256 of a plan, as 64 hexadecimal digits."""
     return hashlib.sha256(plan).hexdigest()
 
 
@@ -87,7 +94,10 @@ def remember(plan: bytes) -> str:
 
 
 def is_trusted(plan: bytes | str) -> bool:
-    """True if this very plan, given as its bytes or its SHA-256, was built here by this user."""
+    """Returns True if this very plan, given as its bytes or its SHA-256, was built here by this user.
+
+    If the list cannot be used, no plan counts as built here, and a warning is logged once.
+    """
     try:
         return (plan if isinstance(plan, str) else sha256(plan)) in _listed(_read())
     except (OSError, RuntimeError) as error:
@@ -96,7 +106,10 @@ def is_trusted(plan: bytes | str) -> bool:
 
 
 def forget(plan: bytes | str) -> None:
-    """Takes a plan, given as its bytes or its SHA-256, off the list. Raises OSError if the list cannot be written."""
+    """Takes a plan, given as its bytes or its SHA-256, off the list.
+
+    Raises OSError if the list cannot be read or written, and RuntimeError as :func:`state_folder` does.
+    """
     digest = plan if isinstance(plan, str) else sha256(plan)
     text = _read()
     if digest in _listed(text):
@@ -167,8 +180,8 @@ def _others_can_write(status: os.stat_result) -> bool:
 
 
 def _is_our_own(group: int) -> bool:
-    """Whether the user (or root) alone is in the group. Debian, Ubuntu and Fedora give every user such a group, and
-    often a umask with which new folders can be written by it: that lets nobody in. (OpenSSH on Debian does the same.)
+    """Returns whether the user (or root) alone is in the group. Debian, Ubuntu and Fedora give every user such a group,
+    and often a umask with which new folders can be written by it: that lets nobody in. (OpenSSH on Debian does so too.)
     """
     import grp
     import pwd

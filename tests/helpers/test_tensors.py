@@ -107,7 +107,7 @@ def test_out_that_fits_and_out_that_is_read_only():
 
 
 class FakeGpuArray:
-    """Has the interface of an array in GPU memory; nothing here reads the memory behind it."""
+    """Has the interface of an array in device memory; nothing here reads the memory behind it."""
 
     def __init__(self, shape, dtype=np.float32, strides=None, readonly=False):
         self.__cuda_array_interface__ = {
@@ -152,7 +152,7 @@ def test_an_array_that_does_not_give_its_memory_away_is_named(error):
 
 
 def test_strided_gpu_memory_is_refused_and_explicit_packed_strides_are_fine():
-    with pytest.raises(ValueError, match="not contiguous in GPU memory"):
+    with pytest.raises(ValueError, match="not contiguous in device memory"):
         device_array(FakeGpuArray((4, 10), strides=(80, 4)))
     assert device_array(FakeGpuArray((4, 10), strides=(40, 4))).shape == (4, 10)
     assert device_array(FakeGpuArray((1, 10), strides=(999, 4))).shape == (1, 10)
