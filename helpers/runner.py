@@ -1,5 +1,8 @@
 """Runs an engine: NumPy in, NumPy out, with memory that is allocated once (chapter 07), and fast (chapter 11).
 
+A :class:`Runner` remembers each combination of shapes and addresses as a :class:`Call`, which is checked once and then
+repeated, as a CUDA graph where that can be. :class:`Pending` is a run that was started and not yet waited for.
+
 >>> with Runner("lenet.plan") as run:  # doctest: +SKIP
 ...     logits = run(image=batch)["logits"]
 """
@@ -21,7 +24,7 @@ import numpy as np
 from .buffers import CaptureError, Cuda, Graph, capture, cuda
 from .engine import EngineError, load_engine
 from .logger import get_logger
-from .tensors import DeviceArray, check_input, check_names, check_output, gpu_interface, read_specs
+from .tensors import DeviceArray, check_input, check_names, check_output, device_interface, read_specs
 from .trt import has, trt
 
 
@@ -39,21 +42,23 @@ class Runner:
         run(image=batch, views=True)                   views of the Runner's memory: the next call overwrites them
         run({"image": batch}, out={"logits": mine})    written into your arrays, which are also returned
 
-    Inputs and ``out`` may be NumPy arrays or anything in GPU memory with ``__cuda_array_interface__`` or DLPack: the
-    engine then reads and writes that memory itself, without a copy, in the order of CUDA's default stream (with PyTorch
-    as the backend: its current stream); what another stream still fills, wait for first. Inputs must have the engine's
+    Inputs and ``out`` may be NumPy arrays, or arrays in device memory with ``__cuda_array_interface__`` or DLPack. The
+    engine reads and writes device memory itself, without a copy, in the order of CUDA's default stream (with PyTorch as
+    the backend: its current stream); what another stream still fills, wait for first. Inputs must have the engine's
     dtype, and be contiguous.
 
-    Where outputs would overwrite each other they are refused: arrays in ``out`` that overlap each other or what
-    ``views=True`` has returned for another output. So is an output in GPU memory that overlaps an input there. A NumPy
+    Outputs that would overwrite each other are refused: arrays in ``out`` that overlap each other or what
+    ``views=True`` has returned for another output. So is an output that overlaps an input in device memory. A NumPy
     array may be input and ``out`` at once, and a view an input: inputs are copied before a run, ``out`` after it.
 
-    A call that comes again, with the same shapes and the same GPU addresses, is captured as a CUDA graph and launched
-    from then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
+    A call that comes again, with the same shapes and device addresses, is captured as a CUDA graph and launched from
+    then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
     cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time.
 
-    Raises KeyError (wrong name), TypeError (wrong dtype), ValueError (rank, shape, range, layout, overlap) before
-    anything reaches the GPU, RuntimeError for a closed Runner or another thread's, and EngineError if TensorRT fails.
+    Making one raises what :func:`helpers.engine.load_engine` and :func:`helpers.tensors.read_specs` raise, MemoryError,
+    and MissingCapability where there is no backend. A call raises KeyError (wrong name), TypeError (wrong dtype) or
+    ValueError (rank, shape, range, layout, overlap) before anything reaches the GPU; RuntimeError for a closed Runner,
+    for another thread's, and if the run fails on the GPU; and EngineError if TensorRT fails.
     """
 
     def __init__(
@@ -81,21 +86,11 @@ class Runner:
             self._outputs = [name for name, spec in self.specs.items() if not spec.is_input]
             self.stream = self._cuda.stream()
             self._handle = self._cuda.handle(self.stream)
-            with get_logger().capture() as messages:
-                self._context = self.engine.create_execution_context()
-            if self._context is None:
-                raise EngineError("no execution context could be created", messages)
-            # Asked for even if it is the first: in 8.6 only an engine's first context gets a profile by itself.
-            with get_logger().capture() as messages:
-                chosen = self._context.set_optimization_profile_async(profile, self._handle)
-            if not chosen:
-                raise EngineError(f"profile {profile} could not be chosen; does another context use it?", messages)
-            self._cuda.synchronize(self.stream)
+            self._context = self._new_context()
             self._shapes: dict[str, tuple[int, ...]] = {}
             self._addresses: dict[str, int] = {}
             self._set_shapes({name: self.specs[name].maximum for name in self._inputs})
-            self._device = {}
-            self._host = {}
+            self._device, self._host = {}, {}
             for name, shape in self._shapes.items():
                 nbytes = math.prod(shape) * self.specs[name].dtype.itemsize
                 self._device[name] = self._cuda.allocate(nbytes)
@@ -112,9 +107,7 @@ class Runner:
         **named: Any,
     ) -> dict[str, Any]:
         """Runs the engine once and waits for the results; see the class for what it takes and returns."""
-        given = named if inputs is None else self._by_name(inputs, named)
-        self._settle()
-        call = self._remembered(given, out)
+        given, call = self._begin(inputs, named, out)
         if call is not None and call.graph is not None:  # the path that has to be fast
             call.stage(given)
             try:
@@ -131,12 +124,11 @@ class Runner:
     def submit(self, inputs: Any = None, /, *, out: Mapping[str, Any] | None = None, **named: Any) -> Pending:
         """Starts a run and returns at once: ``run.submit(image=batch).result()`` waits for it.
 
-        NumPy inputs are copied before it returns. Arrays in GPU memory must stay as they are until ``result()``.
+        NumPy inputs are copied before it returns. Arrays in device memory must stay as they are until ``result()``.
         The next call on the same Runner first completes this one, so that its result is never lost.
+        Raises what a call raises.
         """
-        given = named if inputs is None else self._by_name(inputs, named)
-        self._settle()
-        call = self._remembered(given, out)
+        given, call = self._begin(inputs, named, out)
         with self._cuda:
             self._pending = Pending(self, self._start(call, given, out), out, given)
         return self._pending
@@ -155,6 +147,62 @@ class Runner:
             self._lanes.append(Runner(self.engine, profile=self._profile, backend=self._cuda, graphs=self._graphs))
         return _in_turns([self, *self._lanes[: streams - 1]], batches)
 
+    def close(self) -> None:
+        """Frees the device memory, the page-locked memory, the stream and the context; a second call does nothing.
+
+        Raises RuntimeError in another thread than the one that made it, which may have a run under way, unless that
+        thread has ended. A Runner that nobody closes is freed with the last reference to it, in any thread.
+        """
+        if self._closed:
+            return
+        if threading.get_ident() != self._thread and self._owner.is_alive():
+            raise RuntimeError("this Runner belongs to the thread that made it: close it there, or when that has ended")
+        for lane in self._lanes:
+            lane.close()
+        with self._cuda:
+            if self._pending is not None:
+                self._pending.complete()
+            self._closed = True
+            # Views that the caller still holds keep their page-locked memory alive by themselves.
+            self._calls.clear()
+            self._last = None
+            self._device, self._host, self._addresses = {}, {}, {}
+            nothing: Any = None  # as long as it is open, both are there
+            self._context = self.engine = nothing
+            self.stream = None
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _new_context(self) -> trt.IExecutionContext:
+        with get_logger().capture() as messages:
+            context = self.engine.create_execution_context()
+        if context is None:
+            raise EngineError("no execution context could be created", messages)
+        # Asked for even if it is the first: in 8.6 only an engine's first context gets a profile by itself.
+        with get_logger().capture() as messages:
+            chosen = context.set_optimization_profile_async(self._profile, self._handle)
+        if not chosen:
+            raise EngineError(f"profile {self._profile} could not be chosen; does another context use it?", messages)
+        self._cuda.synchronize(self.stream)
+        return context
+
+    def _begin(
+        self, inputs: Any, named: Mapping[str, Any], out: Mapping[str, Any] | None
+    ) -> tuple[Mapping[str, Any], Call | None]:
+        """Begins every call: returns its inputs by name, and the remembered call if there is one.
+
+        Refuses a closed Runner or another thread, and completes what is still under way.
+        """
+        given = named if inputs is None else self._by_name(inputs, named)
+        self._check_usable()
+        if self._pending is not None:
+            self._pending.complete()
+        return given, self._remembered(given, out)
+
     def _by_name(self, inputs: Any, named: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(inputs, Mapping):
             if len(self._inputs) != 1:
@@ -171,14 +219,8 @@ class Runner:
                 "Runner(first.engine)"
             )
 
-    def _settle(self) -> None:
-        """Every call begins here: refuses a closed Runner or another thread, and completes what is still under way."""
-        self._check_usable()
-        if self._pending is not None:
-            self._pending.complete()
-
     def _remembered(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call | None:
-        """The remembered call that takes these arrays as they are: the last, or one with these shapes; else None."""
+        """Returns the remembered call that takes these arrays as they are: the last, one with these shapes, or None."""
         if self._last is not None and self._last.takes(given, out):
             return self._last
         try:
@@ -191,7 +233,7 @@ class Runner:
         return call
 
     def _start(self, call: Call | None, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> Call:
-        """Has the GPU begin, with the call of :meth:`_remembered` or one made after a thorough check."""
+        """Lets the GPU begin, with the call of :meth:`_remembered` or one made after a thorough check."""
         call = call or self._prepare(given, out or {})
         if call.borrowed:
             self._cuda.follow_caller(self.stream)
@@ -204,7 +246,7 @@ class Runner:
         return call
 
     def _prepare(self, given: Mapping[str, Any], out: Mapping[str, Any]) -> Call:
-        """The thorough path: checks inputs and ``out``, and remembers the call that they make."""
+        """Checks inputs and ``out`` thoroughly, and remembers the call that they make."""
         check_names(self.specs, given)
         arrays = {name: check_input(self.specs[name], array) for name, array in given.items()}
         self._set_shapes({name: tuple(array.shape) for name, array in arrays.items()})
@@ -220,7 +262,7 @@ class Runner:
         )
         call = self._calls.get(key) or self._new_call(borrowed)
         self._check_apart(call, borrowed, out)
-        call.borrowed = {name: gpu_interface(given.get(name, out.get(name))) for name in borrowed}
+        call.borrowed = {name: device_interface(given.get(name, out.get(name))) for name in borrowed}
         self._calls[key] = self._last = call
         self._calls.move_to_end(key)
         while len(self._calls) > max(self._graphs, 1):
@@ -230,15 +272,15 @@ class Runner:
     def _check_apart(self, call: Call, borrowed: Mapping[str, DeviceArray], out: Mapping[str, Any]) -> None:
         """Raises ValueError where one result would overwrite another, or an input that the engine still reads."""
         lost = call.lost(out)
-        there = [(name, *array.span) for name, array in borrowed.items()]
-        for name, begin, end in there:
-            for other, low, high in (*there, *call.written) if name in self._outputs else ():
+        spans = [(name, *array.span) for name, array in borrowed.items()]
+        for name, begin, end in spans:
+            for other, low, high in (*spans, *call.written) if name in self._outputs else ():
                 if other != name and max(begin, low) < min(end, high):
                     lost = name, other
         if lost and lost[1] in self._inputs:
             raise ValueError(
-                f"out[{lost[0]!r}] overlaps input {lost[1]!r} in GPU memory, and the engine may write there before it "
-                "has read everything: give another array"
+                f"out[{lost[0]!r}] overlaps input {lost[1]!r} in device memory, and the engine may write there before "
+                "it has read everything: give another array"
             )
         if lost:
             raise ValueError(
@@ -247,7 +289,7 @@ class Runner:
             )
 
     def _new_call(self, borrowed: Mapping[str, DeviceArray]) -> Call:
-        """The call for the shapes that the context now has, with some tensors in GPU memory of the caller."""
+        """Returns a call for the shapes that the context now has, with some tensors in device memory of the caller."""
         views = {}
         for name, shape in self._shapes.items():
             if name not in borrowed:
@@ -263,7 +305,7 @@ class Runner:
         )
 
     def _enqueue(self, call: Call) -> None:
-        """Copies to the GPU, inference, copies back: all asynchronous on the Runner's stream."""
+        """Enqueues copies to the device, inference and copies back to the host on the Runner's stream."""
         self._set_shapes(call.shapes)
         for name, address in call.addresses.items():
             if self._addresses.get(name) != address:
@@ -280,7 +322,7 @@ class Runner:
                 self._cuda.to_host(staging, call.addresses[name], self.stream)
 
     def _capture(self, call: Call) -> None:
-        """The second time, keeps a call as a graph: it has just been enqueued, so TensorRT has nothing to set up."""
+        """Keeps a call as a graph the second time: it has just been enqueued, so TensorRT has nothing to set up."""
         call.seen += 1
         if call.seen < 2 or not self._graphs:
             return
@@ -308,35 +350,44 @@ class Runner:
                 )
             self._shapes[name] = shape
 
-    def close(self) -> None:
-        """Frees the GPU memory, the page-locked memory, the stream and the context; a second call does nothing.
 
-        Raises RuntimeError in another thread than the one that made it, since a run may be under way there, unless that
-        thread has ended. A Runner that nobody closes is freed with the last reference to it, in any thread.
+class Pending:
+    """A run under way, from :meth:`Runner.submit`. ``result()`` waits and may be called as often as you like."""
+
+    def __init__(self, runner: Runner, call: Call, out: Mapping[str, Any] | None, inputs: Mapping[str, Any]):
+        self._runner, self._call, self._out = runner, call, out
+        self._inputs: Mapping[str, Any] | None = inputs  # arrays in device memory have to live until the run is done
+        self._done = False
+        self._result: dict[str, Any] = {}
+        self._error: Exception | None = None
+
+    def result(self) -> dict[str, Any]:
+        """Waits for the run and returns the outputs by name.
+
+        Until then arrays in device memory and those in ``out`` must stay as they are, and the latter writeable. Raises
+        RuntimeError if the run failed on the GPU or another thread submitted it, and ValueError if an array in ``out``
+        has become read-only.
         """
-        if self._closed:
+        if not self._done and threading.get_ident() != self._runner._thread:
+            raise RuntimeError("this run belongs to the thread that submitted it: ask for its result there")
+        self.complete()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def complete(self) -> None:
+        """Waits for the run, in its own thread, and keeps the outputs or the error for :meth:`result`."""
+        if self._done:
             return
-        if threading.get_ident() != self._thread and self._owner.is_alive():
-            raise RuntimeError("this Runner belongs to the thread that made it: close it there, or when that has ended")
-        for lane in self._lanes:
-            lane.close()
-        with self._cuda:
-            if self._pending is not None:
-                self._pending.complete()
-            self._closed = True
-            # Views that the caller still holds keep their page-locked memory alive by themselves.
-            self._calls.clear()
-            self._last = None
-            self._device, self._host, self._addresses = {}, {}, {}
-            nothing: Any = None  # as long as it is open, both are there
-            self._context = self.engine = nothing
-            self.stream = None
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
+        runner = self._runner
+        try:
+            with runner._cuda:
+                runner._cuda.synchronize(runner.stream)
+            self._result = self._call.results(self._out)
+        except Exception as error:  # an array in `out` may be read-only by now; result() tells, not the next call
+            self._error = error
+        # Not after Ctrl-C: the run goes on, and whoever comes next waits for it.
+        self._done, self._inputs, runner._pending = True, None, None
 
 
 def _in_turns(lanes: list[Runner], batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
@@ -355,13 +406,13 @@ _addressof, _memory = ctypes.addressof, (ctypes.c_char * 0).from_buffer
 
 @dataclass
 class Call:
-    """One combination of shapes and GPU addresses, ready to be repeated."""
+    """One combination of shapes and device addresses, ready to be repeated."""
 
     shapes: dict[str, tuple[int, ...]]  # of the inputs
-    addresses: dict[str, int]  # of all tensors in GPU memory
+    addresses: dict[str, int]  # of all tensors in device memory
     staged: dict[str, np.ndarray]  # inputs that are NumPy's: page-locked memory of their shape
-    fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's GPU memory
-    borrowed: dict[str, Any] = field(default_factory=dict)  # what the caller's arrays in GPU memory say of themselves
+    fetched: dict[str, Any]  # outputs: page-locked memory, an array; None: the caller's device memory
+    borrowed: dict[str, Any] = field(default_factory=dict)  # what the caller's arrays in device memory say
     direct: list[tuple[str, int, int]] = field(default_factory=list)  # its outputs: from which address up to which
     seen: int = 0
     graph: Graph | None = None
@@ -375,8 +426,8 @@ class Call:
                 self.written.append((name, begin, begin + array.nbytes))
 
     def takes(self, given: Mapping[str, Any], out: Mapping[str, Any] | None) -> bool:
-        """Whether these are the call's arrays: of NumPy, with its names, shapes and dtypes, and contiguous; or in GPU
-        memory, at the same place and described as before. It must be cheap: every call begins here."""
+        """Returns whether these are the call's arrays: NumPy's with its names, shapes and dtypes, and contiguous, or in
+        device memory, at the same place and described as before. Must be cheap: every call begins with this."""
         if len(given) != len(self.shapes):
             return False
         for name, shape, dtype, _ in self._expected:
@@ -389,7 +440,7 @@ class Call:
             if name not in self.fetched:
                 return False
             staging = self.fetched[name]
-            if staging is None:  # in GPU memory: compared below
+            if staging is None:  # in device memory: compared below
                 continue
             if type(array) is not np.ndarray or not array.flags.carray:
                 return False
@@ -401,7 +452,7 @@ class Call:
         return not out or len(self.fetched) < 2 or self.lost(out) is None
 
     def lost(self, out: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Two outputs of which one would overwrite the other, where the run puts them or in ``out``; None if none.
+        """Returns two outputs of which one would overwrite the other, where the run puts them or in ``out``; or None.
 
         Nothing else can get lost: NumPy inputs are copied before a run, and NumPy outputs after it.
         """
@@ -422,60 +473,20 @@ class Call:
             staging[...] = given[name]
 
     def results(self, out: Mapping[str, Any] | None, views: bool = False) -> dict[str, Any]:
-        """The outputs of the run that has just ended, in arrays of the caller unless ``views``."""
-        if not out:
-            return {name: staging if views else staging.copy() for name, staging in self.fetched.items()}
+        """Returns the outputs of the run that has just ended, in arrays of the caller unless ``views``."""
         result: dict[str, Any] = {}
         for name, staging in self.fetched.items():
-            result[name] = out.get(name)
-            if result[name] is None:
-                result[name] = staging if views else staging.copy()
+            array = out.get(name) if out else None
+            if array is None:
+                array = staging if views else staging.copy()
             elif staging is not None:
-                result[name][...] = staging
+                array[...] = staging
+            result[name] = array
         return result
 
 
 def _is_as(described: Mapping[str, Any] | None, array: Any) -> bool:
     try:
-        return described is not None and described == gpu_interface(array)
+        return described is not None and described == device_interface(array)
     except (TypeError, ValueError, RuntimeError):  # the thorough check will say what is wrong with it
         return False
-
-
-class Pending:
-    """A run under way, from :meth:`Runner.submit`. ``result()`` waits and may be called as often as you like."""
-
-    def __init__(self, runner: Runner, call: Call, out: Mapping[str, Any] | None, inputs: Mapping[str, Any]):
-        self._runner = runner
-        self._call = call
-        self._out = out
-        self._inputs: Mapping[str, Any] | None = inputs  # arrays in GPU memory have to live until the run is done
-        self._result: dict[str, Any] | None = None
-        self._error: BaseException | None = None
-
-    def result(self) -> dict[str, Any]:
-        """The outputs by name, once they are there. Raises RuntimeError if the run failed on the GPU.
-
-        Until then arrays in GPU memory and those in ``out`` must stay as they are, and the latter writeable.
-        """
-        if self._result is None and self._error is None:
-            if threading.get_ident() != self._runner._thread:
-                raise RuntimeError("this run belongs to the thread that submitted it: ask for its result there")
-            self.complete()
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None
-        return self._result
-
-    def complete(self) -> None:
-        if self._result is not None or self._error is not None:
-            return
-        runner = self._runner
-        try:
-            with runner._cuda:
-                runner._cuda.synchronize(runner.stream)
-            self._result = self._call.results(self._out)
-        except Exception as error:  # an array in `out` may be read-only by now; result() tells, not the next call
-            self._error = error
-        runner._pending = None  # not after Ctrl-C: the run goes on, and whoever comes next waits for it
-        self._inputs = None

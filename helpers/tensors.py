@@ -99,7 +99,7 @@ class DeviceArray:
         }
 
 
-def gpu_interface(array: Any) -> dict[str, Any] | None:
+def device_interface(array: Any) -> dict[str, Any] | None:
     """Returns the ``__cuda_array_interface__`` of an array, which makes it anew each time; None for what has none."""
     try:
         return array.__cuda_array_interface__
@@ -113,10 +113,10 @@ def device_array(array: Any) -> DeviceArray | None:
     Raises ValueError if it is strided, since an engine reads memory from one end to the other, or has no address, and
     TypeError if it has a mask, a dtype that NumPy does not have, or something else than integers as its shape.
     """
-    interface = gpu_interface(array)
+    interface = device_interface(array)
     if interface is not None:
         view = {"owner": array, **interface}
-    elif on_gpu(array):
+    elif on_device(array):
         view = array_interface(array)
     else:
         return None
@@ -208,9 +208,9 @@ def _as_array(what: str, array: Any) -> np.ndarray | DeviceArray:
     return found
 
 
-CPU, CUDA, CUDA_HOST, CUDA_MANAGED = 1, 2, 3, 13
+_CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers for device memory, and for memory that host and device share
 LEGACY_DEFAULT_STREAM = 1  # DLPack's number for it; streams made in the usual way wait for this one
-_KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}
+_KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}  # DLPack's type codes, as NumPy's letters
 
 
 class _Tensor(ctypes.Structure):
@@ -232,9 +232,9 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
 
-def on_gpu(array: Any) -> bool:
+def on_device(array: Any) -> bool:
     """Returns True for an object that offers DLPack and says that it is in device memory."""
-    return hasattr(array, "__dlpack_device__") and array.__dlpack_device__()[0] in (CUDA, CUDA_MANAGED)
+    return hasattr(array, "__dlpack_device__") and array.__dlpack_device__()[0] in (_CUDA, _CUDA_MANAGED)
 
 
 def array_interface(array: Any, stream: int | None = LEGACY_DEFAULT_STREAM) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _choose() -> str:
             "No TensorRT is installed. Without a GPU: pip install tensorrt-rtx (Linux and Windows); with one: "
             "pip install tensorrt. There is none for macOS: read the stored outputs of the notebooks there."
         )
-    # The full library answers every call with CUDA error 35 where there is no GPU; RTX still builds there.
+    # Without a GPU, the full library answers every call with CUDA error 35, and TensorRT for RTX builds all the same.
     if "tensorrt" in installed and (gpus() or "tensorrt_rtx" not in installed):
         return "tensorrt"
     return next(name for name in installed if name != "tensorrt")
@@ -93,7 +93,7 @@ def _gpu() -> bool:
         return False
     if not _rtx():
         return True
-    # RTX runs on the GPUs that it names as targets, and says no to data-centre chips such as the H100 (9.0).
+    # It runs on the GPUs that it names as targets, and says no to data-centre chips such as the H100 (9.0).
     major, minor = gpus()[0].compute_capability
     return _enum_has("ComputeCapability", f"SM{major}{minor}")
 

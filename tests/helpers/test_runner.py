@@ -359,7 +359,7 @@ def test_an_empty_output_may_lie_within_another():
 
 
 def at(array, offset=0, shape=None):
-    """An array in GPU memory that begins ``offset`` bytes behind the beginning of another."""
+    """An array in device memory that begins ``offset`` bytes behind the beginning of another."""
     return DeviceArray(array.pointer + offset, shape or array.shape, array.dtype, array)
 
 
@@ -373,9 +373,9 @@ def test_outputs_in_gpu_memory_that_overlap_are_refused(run, offset):
     for call in (run, run.submit):
         with pytest.raises(ValueError, match="'(double|plus)' and '(double|plus)' would overwrite each other"):
             call(x=X + 1, shift=SHIFT, out={"double": one, "plus": other})
-        with pytest.raises(ValueError, match=r"out\['plus'\] overlaps input 'x' in GPU memory"):
+        with pytest.raises(ValueError, match=r"out\['plus'\] overlaps input 'x' in device memory"):
             call(x=one, shift=SHIFT, out={"plus": other})
-        with pytest.raises(ValueError, match=r"out\['double'\] overlaps input 'shift' in GPU memory"):
+        with pytest.raises(ValueError, match=r"out\['double'\] overlaps input 'shift' in device memory"):
             call(x=at(room, 64, (2, 4)), shift=other, out={"double": one})
     np.testing.assert_array_equal(values(room), before)
     for apart in (0, 64):

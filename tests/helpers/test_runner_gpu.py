@@ -366,7 +366,7 @@ def test_an_output_over_an_input_in_gpu_memory_is_refused(plan, digits, backend)
         there = DeviceArray(memory.pointer, images.shape, images.dtype, memory)
         inside = DeviceArray(memory.pointer + images.nbytes - expected.nbytes, expected.shape, expected.dtype, memory)
         for _ in range(3):
-            with pytest.raises(ValueError, match=r"out\['logits'\] overlaps input 'image' in GPU memory"):
+            with pytest.raises(ValueError, match=r"out\['logits'\] overlaps input 'image' in device memory"):
                 run(image=there, out={"logits": inside})
             np.testing.assert_array_equal(run(image=there)["logits"], expected)
 

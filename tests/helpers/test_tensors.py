@@ -11,7 +11,7 @@ from helpers.tensors import (
     check_names,
     check_output,
     device_array,
-    on_gpu,
+    on_device,
 )
 
 FLOAT = np.dtype(np.float32)
@@ -201,7 +201,7 @@ def test_what_is_not_in_gpu_memory_is_none():
         assert device_array(array) is None
 
 
-# DLPack read without a copy: here from arrays of the CPU, which have the same layout.
+# DLPack read without a copy: here from arrays in host memory, which have the same layout.
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i8", "i4", "i1", "u1", "c8"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 0, 4), (2, 3, 4)])
 def test_numpy_arrays_are_described_as_numpy_describes_them(dtype, shape):
@@ -244,5 +244,5 @@ def test_a_dtype_without_numpy_is_a_type_error():
 
 
 def test_memory_of_the_cpu_is_not_the_gpus():
-    assert not on_gpu(np.zeros(3))
-    assert not on_gpu([1, 2, 3])
+    assert not on_device(np.zeros(3))
+    assert not on_device([1, 2, 3])
