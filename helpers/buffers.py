@@ -1,7 +1,8 @@
-"""GPU memory, page-locked host memory and streams: one small interface over three libraries (chapter 07).
+"""Device memory, page-locked host memory and streams over three libraries (chapter 07), and CUDA graphs (chapter 11).
 
 ``cuda()`` takes PyCUDA where it is installed, then cuda.bindings, then PyTorch; each is imported only when chosen.
 All three work in the primary context of the GPU, which the CUDA runtime and so every other library uses too.
+``capture()`` keeps what was enqueued on a stream as a CUDA graph; it needs cuda.bindings.
 
 >>> sorted(BACKENDS)
 ['cuda_bindings', 'pycuda', 'torch']
@@ -23,22 +24,29 @@ from .tensors import DeviceArray
 from .trt import MissingCapability, has
 
 
-class DeviceMemory:
-    """``nbytes`` of GPU memory at the address ``pointer``, freed with this object or by :meth:`free`."""
+@functools.cache
+def cuda(name: str | None = None, ordinal: int = 0) -> Cuda:
+    """Returns the backend "pycuda", "cuda_bindings" or "torch", by default the first installed, for GPU ``ordinal``.
 
-    def __init__(self, pointer: int, nbytes: int, owner: Any):
-        self.pointer = pointer
-        self.nbytes = nbytes
-        self._owner = owner
-
-    def free(self) -> None:
-        self._owner, self.pointer = None, 0
+    Raises ValueError for another name, and MissingCapability if it is not installed or PyTorch sees no GPU.
+    """
+    if name is None:
+        name = next((candidate for candidate in ("pycuda", "cuda_bindings") if has(candidate)), "torch")
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+    try:
+        return BACKENDS[name](ordinal)
+    except ImportError as error:
+        raise MissingCapability(
+            f"{name} is not installed: pip install pycuda (needs a C++ compiler and the CUDA headers) or cuda-bindings"
+        ) from error
 
 
 class Cuda(ABC):
-    """What running an engine needs of CUDA. Use it as a context manager: inside, the primary context is current.
+    """A library for what running an engine needs of CUDA. In a ``with`` block, the GPU's primary context is current.
 
-    Copies are asynchronous: until ``synchronize(stream)`` returns, neither side may be changed, read or freed.
+    Copies are asynchronous: until ``synchronize(stream)`` returns, neither side may be changed, read or freed. Every
+    method raises RuntimeError, or the library's own error, where CUDA refuses.
     """
 
     name: str
@@ -52,32 +60,33 @@ class Cuda(ABC):
 
     @abstractmethod
     def allocate(self, nbytes: int) -> DeviceMemory:
-        """GPU memory. Raises MemoryError, naming the size, if there is not enough."""
+        """Allocates device memory. Raises MemoryError, naming the size, if there is not enough."""
 
     @abstractmethod
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """A page-locked array in host memory: copies to the GPU run at full speed and beside the CPU's own work.
+        """Allocates a page-locked array in host memory, whose copies run at full speed and beside the host's own work.
 
-        The array, and every view of it, keeps its memory alive."""
+        The array, and every view of it, keeps its memory alive. Raises MemoryError, or the library's own error.
+        """
 
     @abstractmethod
     def stream(self) -> Any:
-        """A new stream."""
+        """Makes a new stream."""
 
     @abstractmethod
     def handle(self, stream: Any) -> int:
-        """The stream's address, as ``execute_async_v3`` takes it."""
+        """Returns the stream's address, as ``execute_async_v3`` takes it."""
 
     def follow_caller(self, stream: Any) -> None:  # noqa: B027  (the streams of two backends do so by themselves)
-        """Makes the stream wait for what the caller has enqueued so far, say to fill an input in GPU memory."""
+        """Makes the stream wait for what the caller has enqueued so far, say to fill an input in device memory."""
 
     @abstractmethod
     def to_device(self, pointer: int, array: np.ndarray, stream: Any) -> None:
-        """Enqueues a copy of the contiguous array to GPU memory."""
+        """Enqueues a copy of the contiguous array to the device memory at the address ``pointer``."""
 
     @abstractmethod
     def to_host(self, array: np.ndarray, pointer: int, stream: Any) -> None:
-        """Enqueues a copy from GPU memory into the contiguous array."""
+        """Enqueues a copy from the device memory at the address ``pointer`` into the contiguous array."""
 
     @abstractmethod
     def synchronize(self, stream: Any) -> None:
@@ -85,7 +94,82 @@ class Cuda(ABC):
 
     @abstractmethod
     def memory(self) -> tuple[int, int]:
-        """Free and total memory of the GPU in bytes."""
+        """Returns how much device memory is free, and how much there is in all, in bytes."""
+
+
+class DeviceMemory:
+    """``nbytes`` of device memory at the address ``pointer``, freed with this object or by :meth:`free`."""
+
+    def __init__(self, pointer: int, nbytes: int, owner: Any):
+        self.pointer, self.nbytes, self._owner = pointer, nbytes, owner
+
+    def free(self) -> None:
+        """Frees the memory, which nothing that is still enqueued may use; ``pointer`` is 0 from then on."""
+        self._owner, self.pointer = None, 0
+
+
+def capture(stream: int, enqueue: Callable[[], Any]) -> Graph:
+    """Calls ``enqueue()``, which puts work on the stream with the address ``stream``, and returns that work as a Graph.
+
+    Nothing runs yet. The context of the GPU has to be current, and ``enqueue`` must neither wait nor allocate.
+    Raises CaptureError where something cannot be captured, and whatever ``enqueue`` raises.
+    """
+    from cuda.bindings import runtime
+
+    def call(function: str, *arguments: Any) -> Any:
+        error, *results = getattr(runtime, function)(*arguments)
+        if error != runtime.cudaError_t.cudaSuccess:
+            runtime.cudaGetLastError()  # clears it, so that the next call of someone else does not report it
+            raise CaptureError(f"{function}: {error.name}")
+        return results[0] if results else None
+
+    stream = runtime.cudaStream_t(stream)
+    # Thread-local: what other threads do meanwhile, such as allocating memory, stays allowed.
+    call("cudaStreamBeginCapture", stream, runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+    try:
+        enqueue()
+    except BaseException:
+        _, graph = runtime.cudaStreamEndCapture(stream)
+        if graph:
+            runtime.cudaGraphDestroy(graph)
+        runtime.cudaGetLastError()
+        raise
+    graph = call("cudaStreamEndCapture", stream)
+    try:
+        return Graph(call("cudaGraphInstantiate", graph, 0), stream)
+    finally:
+        runtime.cudaGraphDestroy(graph)
+
+
+class Graph:
+    """A captured piece of work that is ready to be launched; what CUDA keeps for it is freed with this object.
+
+    It reads and writes the addresses that were in use when it was captured, so they have to stay allocated.
+    """
+
+    def __init__(self, executable: Any, stream: Any):
+        from cuda.bindings import runtime
+
+        self._launch, self._synchronize = runtime.cudaGraphLaunch, runtime.cudaStreamSynchronize
+        self._executable, self._stream = executable, stream
+        weakref.finalize(self, runtime.cudaGraphExecDestroy, executable)
+
+    def launch(self) -> None:
+        """Enqueues all of it on the stream that it was captured from. Raises RuntimeError if CUDA refuses."""
+        (error,) = self._launch(self._executable, self._stream)
+        if error:
+            raise RuntimeError(f"CUDA: cudaGraphLaunch: {error.name}")
+
+    def run(self) -> None:
+        """Launches it and waits until all of the stream is done. Raises RuntimeError if any of it failed."""
+        self.launch()
+        (error,) = self._synchronize(self._stream)
+        if error:
+            raise RuntimeError(f"CUDA: cudaStreamSynchronize: {error.name}")
+
+
+class CaptureError(RuntimeError):
+    """Something that was enqueued cannot be part of a CUDA graph; nothing has run."""
 
 
 class PyCuda(Cuda):
@@ -278,85 +362,3 @@ class _Owner:
 
 
 BACKENDS: dict[str, Callable[[int], Cuda]] = {"pycuda": PyCuda, "cuda_bindings": CudaBindings, "torch": Torch}
-
-
-@functools.cache
-def cuda(name: str | None = None, ordinal: int = 0) -> Cuda:
-    """The named backend ("pycuda", "cuda_bindings", "torch"), or the first that is installed, for GPU ``ordinal``.
-
-    Raises ValueError for another name and MissingCapability if none is installed.
-    """
-    if name is None:
-        name = next((candidate for candidate in ("pycuda", "cuda_bindings") if has(candidate)), "torch")
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
-    try:
-        return BACKENDS[name](ordinal)
-    except ImportError as error:
-        raise MissingCapability(
-            f"{name} is not installed: pip install pycuda (needs a C++ compiler and the CUDA headers) or cuda-bindings"
-        ) from error
-
-
-class CaptureError(RuntimeError):
-    """Something that was enqueued cannot be part of a CUDA graph; nothing has run."""
-
-
-class Graph:
-    """A captured piece of work that is ready to be launched; its GPU memory is freed with this object.
-
-    It reads and writes the addresses that were in use when it was captured, so they have to stay allocated.
-    """
-
-    def __init__(self, executable: Any, stream: Any):
-        from cuda.bindings import runtime
-
-        self._launch, self._synchronize = runtime.cudaGraphLaunch, runtime.cudaStreamSynchronize
-        self._executable, self._stream = executable, stream
-        weakref.finalize(self, runtime.cudaGraphExecDestroy, executable)
-
-    def launch(self) -> None:
-        """Enqueues all of it on the stream that it was captured from. Raises RuntimeError if CUDA refuses."""
-        (error,) = self._launch(self._executable, self._stream)
-        if error:
-            raise RuntimeError(f"CUDA: cudaGraphLaunch: {error.name}")
-
-    def run(self) -> None:
-        """Launches it and waits until all of the stream is done. Raises RuntimeError if any of it failed."""
-        self.launch()
-        (error,) = self._synchronize(self._stream)
-        if error:
-            raise RuntimeError(f"CUDA: cudaStreamSynchronize: {error.name}")
-
-
-def capture(stream: int, enqueue: Callable[[], Any]) -> Graph:
-    """Calls ``enqueue()``, which puts work on the stream with the address ``stream``, and keeps that work as a Graph.
-
-    Nothing runs yet. The context of the GPU has to be current, and ``enqueue`` must neither wait nor allocate.
-    Raises CaptureError where something cannot be captured, and whatever ``enqueue`` raises.
-    """
-    from cuda.bindings import runtime
-
-    def call(function: str, *arguments: Any) -> Any:
-        error, *results = getattr(runtime, function)(*arguments)
-        if error != runtime.cudaError_t.cudaSuccess:
-            runtime.cudaGetLastError()  # clears it, so that the next call of someone else does not report it
-            raise CaptureError(f"{function}: {error.name}")
-        return results[0] if results else None
-
-    stream = runtime.cudaStream_t(stream)
-    # Thread-local: what other threads do meanwhile, such as allocating memory, stays allowed.
-    call("cudaStreamBeginCapture", stream, runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
-    try:
-        enqueue()
-    except BaseException:
-        _, graph = runtime.cudaStreamEndCapture(stream)
-        if graph:
-            runtime.cudaGraphDestroy(graph)
-        runtime.cudaGetLastError()
-        raise
-    graph = call("cudaStreamEndCapture", stream)
-    try:
-        return Graph(call("cudaGraphInstantiate", graph, 0), stream)
-    finally:
-        runtime.cudaGraphDestroy(graph)

@@ -1,6 +1,7 @@
-"""From a network definition to a plan, with a reason whenever there is none (chapter 02). Needs tqdm for progress bars.
+"""Builds a plan from a network definition, or says why that cannot be (chapter 02). Needs tqdm for progress bars.
 
-``build_plan(network, BuildOptions(profiles=[{"image": (min, opt, max)}]))`` is all that most programs need.
+``build_plan(network, BuildOptions(profiles=[{"image": (min, opt, max)}]))`` is all that most programs need. Where
+tactics are timed, ``BuildOptions(timing_cache=...)`` keeps the timings in a file for the next build (chapter 11).
 
 >>> network = create_network("relu")
 >>> x = network.add_input("x", trt.float32, (1, 4))
@@ -47,17 +48,19 @@ class BuildCanceled(BuildError):
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a build may be told. Every field has a default that suits a network without dynamic shapes.
+    """Options of a build. Every field has a default that suits a network without dynamic shapes.
 
-    workspace           scratch memory that a layer may use on the GPU, in bytes (None: TensorRT's default, all of it)
+    workspace           device memory that a layer may use as scratch, in bytes (None: TensorRT's default, all of it)
     profiles            one mapping per optimization profile: input name -> (min, opt, max) shapes
     targets             GPUs to build for ahead of time, e.g. ("SM86", "SM89"); needs ``ahead_of_time``.
-                        Empty: this GPU, or with RTX on a machine without a GPU every one from 8.0 on
+                        Empty: this GPU, or with TensorRT for RTX on a machine without a GPU every one from 8.0 on
     flags               names of trt.BuilderFlag to set, e.g. ("FP16",)
     clear_flags         names of trt.BuilderFlag to clear, e.g. ("TF32",), which is set by default
     optimization_level  0 (fastest build) to 5 (longest search for fast kernels); None: TensorRT's default, 3
-    timing_cache        a file with the timings of earlier builds, read and written; where the release has such a cache
-    progress            show progress bars where there is a progress monitor
+    timing_cache        a file with the timings of earlier builds, read and written; ignored where tactics are not timed
+    progress            show progress bars; ignored without ``progress_monitor``
+
+    Raises ValueError for one string or mapping where a list is meant.
     """
 
     workspace: int | None = None
@@ -82,7 +85,7 @@ atexit.register(_first.clear)
 
 
 def create_network(name: str = "network") -> trt.INetworkDefinition:
-    """An empty network definition with explicit batch dimension, on every TensorRT (chapter 02).
+    """Returns an empty network definition with explicit batch dimension, on every TensorRT (chapter 02).
 
     The name goes into the plan: without one TensorRT numbers the networks, and the same network gives other bytes.
     Where tactics are timed, the first builder is kept until the process ends, so that later ones are made at once.
@@ -109,9 +112,9 @@ def create_network(name: str = "network") -> trt.INetworkDefinition:
 
 
 def keep(network: trt.INetworkDefinition, array: np.ndarray) -> trt.Weights:
-    """The array as trt.Weights, kept alive as long as the network: TensorRT stores its address, not its contents.
+    """Returns the array as trt.Weights and keeps it alive as long as the network: TensorRT stores only its address.
 
-    float64 and non-contiguous arrays are refused with TypeError and ValueError: TensorRT reads raw memory.
+    Raises TypeError for float64 and ValueError for an array that is not contiguous: TensorRT reads raw memory.
     """
     if array.dtype == np.float64:
         raise TypeError("TensorRT has no float64 weights; use array.astype(np.float32)")
@@ -122,9 +125,9 @@ def keep(network: trt.INetworkDefinition, array: np.ndarray) -> trt.Weights:
 
 
 def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options: BuildOptions) -> trt.IBuilderConfig:
-    """The options as an IBuilderConfig for this network.
+    """Returns the options as an IBuilderConfig for this network.
 
-    Raises MissingCapability for what this TensorRT cannot do, ValueError for wrong ones.
+    Raises MissingCapability for what this TensorRT cannot do, and ValueError for wrong options or profiles.
     """
     config = builder.create_builder_config()
     if options.workspace is not None:
@@ -151,7 +154,8 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
 
     The plan's SHA-256 is added to the user's own list of plans built here (``helpers.trust``, chapter 06).
     A timing cache that cannot be written costs a warning in the log, not the plan.
-    Raises BuildError with what TensorRT logged, BuildCanceled, MissingCapability, or ValueError for wrong options.
+    Raises BuildError with what TensorRT logged, BuildCanceled, MissingCapability, ValueError for wrong options or a
+    network without outputs, and TypeError for a network that is None or options given twice.
     """
     if options is None:
         options = BuildOptions(**more)
@@ -159,7 +163,8 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
         raise TypeError(f"give either options or {', '.join(more)}, not both")
     if network is None:
         raise TypeError("network is None: the call that should have made it failed; see its errors")
-    _check_network(network)
+    if network.num_outputs == 0:
+        raise ValueError(f"network {network.name!r} has no output: call network.mark_output(tensor)")
     builder = network.builder
     config = create_config(builder, network, options)
     if options.timing_cache is not None:
@@ -183,6 +188,31 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
         except OSError as error:  # the plan may have taken minutes
             logging.getLogger(__name__).warning("the timing cache could not be written: %s", error)
     return plan
+
+
+def use_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> bool:
+    """Gives the config what the file holds, or an empty cache if there is no such file or TensorRT refuses it.
+
+    TensorRT refuses, with a logged error, what another release or GPU wrote. A warning names a file that is not even
+    read, such as a device, or one of more than 1 GiB. Returns whether the file was used. Does nothing without the
+    capability ``timing_cache``.
+    """
+    if not has("timing_cache"):
+        return False
+    kept = _read_timing_cache(path)
+    with get_logger().capture():
+        cache = config.create_timing_cache(kept)
+        if kept and cache is not None and config.set_timing_cache(cache, False):
+            return True
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+    return False
+
+
+def save_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> None:
+    """Writes what the config's timing cache holds after a build, atomically. Raises OSError."""
+    cache = config.get_timing_cache() if has("timing_cache") else None
+    if cache is not None:
+        write_atomically(Path(path), bytes(cache.serialize()))
 
 
 def _builder_flag(name: str) -> trt.BuilderFlag:
@@ -240,36 +270,6 @@ def _check_range(name: str, shape: tuple[int, ...], ranges: Sequence[Shape]) -> 
         raise ValueError(
             f"profile of {name!r}: min {tuple(low)} <= opt {tuple(best)} <= max {tuple(high)} does not hold"
         )
-
-
-def _check_network(network: trt.INetworkDefinition) -> None:
-    if network.num_outputs == 0:
-        raise ValueError(f"network {network.name!r} has no output: call network.mark_output(tensor)")
-
-
-def use_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> bool:
-    """Gives the config what the file holds, or an empty cache if there is no such file or TensorRT refuses it.
-
-    TensorRT refuses, with a logged error, what another release or GPU wrote; a warning names a file that is not even
-    read, such as a device, or one of more than 1 GiB. Returns whether the file was used; does
-    nothing where TensorRT times no tactics (RTX), see the capability ``timing_cache``.
-    """
-    if not has("timing_cache"):
-        return False
-    kept = _read_timing_cache(path)
-    with get_logger().capture():
-        cache = config.create_timing_cache(kept)
-        if kept and cache is not None and config.set_timing_cache(cache, False):
-            return True
-        config.set_timing_cache(config.create_timing_cache(b""), False)
-    return False
-
-
-def save_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> None:
-    """Writes what the config's timing cache holds after a build, atomically. Raises OSError."""
-    cache = config.get_timing_cache() if has("timing_cache") else None
-    if cache is not None:
-        write_atomically(Path(path), bytes(cache.serialize()))
 
 
 def _read_timing_cache(path: str | os.PathLike) -> bytes:

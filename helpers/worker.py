@@ -1,9 +1,12 @@
-"""A child process that may die: it runs what could take this process down, within limits (chapter 08).
+"""Runs what could take this process down in a child process that may die, within limits (chapter 08).
 
 ``Worker().call("package.module:function", argument)`` runs the function in a child and returns what it returned. If
-the child crashes, hangs, or eats memory, there is an exception here and a fresh child for the next call. The child
-imports nothing from the current folder, where a stranger's model may lie, unless this package itself lies right there.
+the child crashes, hangs, or eats memory, the call raises an exception, and the next one gets a fresh child. The child
+imports nothing from the current folder, where a stranger's model may lie, unless this package itself lies right in it.
 Standard library only; on macOS and Windows the limit on memory needs psutil.
+
+The parent's side comes first: :class:`Worker`, which starts, watches and ends the child. Then comes how the two talk,
+and last the child's side, :func:`serve`, which takes calls until the parent is gone. All memory here is host memory.
 
 >>> with Worker(timeout=10) as worker:
 ...     worker.call("math:sqrt", 2.25)
@@ -32,49 +35,7 @@ from .search_path import elsewhere
 
 POLL = 0.02  # seconds between two looks at the child's memory
 GRACE = 5.0  # seconds after which a child ends by itself that nobody stopped at its limit
-
-
-class WorkerError(RuntimeError):
-    """A call in a worker has no result; the subclasses say why."""
-
-
-class WorkerRaised(WorkerError):
-    """The function raised. ``type`` is the exception's name, ``text`` its message, ``traceback`` the child's."""
-
-    def __init__(self, type: str, text: str, traceback: str = ""):
-        super().__init__(f"{type}: {text}")
-        self.type, self.text, self.traceback = type, text, traceback
-
-
-class WorkerDied(WorkerError):
-    """The child died. ``cause`` says of what: "SIGSEGV", or "exit code 1"."""
-
-    def __init__(self, cause: str):
-        super().__init__(f"the worker process died ({cause})")
-        self.cause = cause
-
-
-class WorkerTimeout(WorkerError):
-    """The call took longer than its time limit, which the message names; a child that was at work was killed."""
-
-
-class WorkerMemory(WorkerError):
-    """The child held more resident memory than its limit and was killed, or its result was larger than LARGEST_REPLY.
-    The message names the limit."""
-
-
-class _Clock:
-    """A time limit that runs from now on."""
-
-    def __init__(self, limit: float):
-        self.limit, self.end = limit, time.monotonic() + limit
-
-    def left(self) -> float:
-        """Seconds until the limit. Raises WorkerTimeout where there are none left."""
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise WorkerTimeout(f"stopped after the time limit of {self.limit:g} s")
-        return left
+LARGEST_REPLY = 64 << 20  # bytes of JSON, which become some times as many in the parent, outside the child's limit
 
 
 class Worker:
@@ -82,7 +43,7 @@ class Worker:
 
     timeout        seconds that a function may take; see :meth:`call` for a limit that covers all that a call does
     memory         bytes of resident memory that the child may hold (None: no limit). Not address space: CUDA
-                   reserves far more of that than it uses. A result may take 64 MiB on its way here (LARGEST_REPLY)
+                   reserves far more of that than it uses. A result may take 64 MiB as JSON (LARGEST_REPLY)
     preload        "module:function", called without arguments in every fresh child, so that slow imports do not
                    count as part of a call; if it fails, the call fails, and the next one starts another child
     start_timeout  seconds that starting a child and ``preload`` may take
@@ -123,9 +84,9 @@ class Worker:
         Arguments can be whatever pickle takes. The result must be what JSON takes, and comes back as JSON would give
         it (tuples as lists): unpickling what a crashing process wrote would not be safe.
 
-        ``timeout`` and ``memory`` replace the worker's own limits for this call. A ``timeout`` that is given here
+        ``timeout`` in seconds and ``memory`` in bytes replace the worker's own limits for this call. This ``timeout``
         covers the whole call: waiting for its turn, starting a child and ``preload`` if need be, and the function. So
-        a caller with a deadline gives the time that is left; where that is 0 or less, nothing is started.
+        a caller with a deadline gives the time that is left; if that is 0 or less, nothing is started.
 
         Raises WorkerRaised, WorkerDied, WorkerTimeout or WorkerMemory. Whatever else interrupts the call, such as
         Ctrl-C, kills the child too.
@@ -173,7 +134,7 @@ class Worker:
 
     def _ask(self, function: str, arguments: tuple, named: dict, clock: _Clock, memory: int | None) -> Any:
         process = self._process
-        assert process is not None  # whoever comes here has started it
+        assert process is not None  # it has just been started
         request = pickle.dumps((clock.left() + GRACE, pickle.dumps((function, arguments, named))))
         replies: queue.SimpleQueue = queue.SimpleQueue()
         # Pipes cannot be waited for with a time limit on every system; a thread can.
@@ -225,8 +186,37 @@ class Worker:
         return f"exit code {code}" if abs(code) < 256 else f"exit code {code & 0xFFFFFFFF:#x}"
 
 
+class WorkerError(RuntimeError):
+    """A call in a worker has no result; the subclasses say why."""
+
+
+class WorkerRaised(WorkerError):
+    """The function raised. ``type`` is the exception's name, ``text`` its message, ``traceback`` the child's."""
+
+    def __init__(self, type: str, text: str, traceback: str = ""):
+        super().__init__(f"{type}: {text}")
+        self.type, self.text, self.traceback = type, text, traceback
+
+
+class WorkerDied(WorkerError):
+    """The child died. ``cause`` says of what: "SIGSEGV", or "exit code 1"."""
+
+    def __init__(self, cause: str):
+        super().__init__(f"the worker process died ({cause})")
+        self.cause = cause
+
+
+class WorkerTimeout(WorkerError):
+    """The call took longer than its time limit, which the message names; a child that was at work was killed."""
+
+
+class WorkerMemory(WorkerError):
+    """The child held more resident memory than its limit and was killed, or its result was larger than LARGEST_REPLY.
+    The message names the limit."""
+
+
 def resident_memory(pid: int) -> int:
-    """Bytes of resident memory that a process holds; 0 for one that is gone, or where nothing here can tell."""
+    """Returns how many bytes of resident memory a process holds; 0 for one that is gone, or where nothing can tell."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -241,14 +231,48 @@ def resident_memory(pid: int) -> int:
         return 0
 
 
+class _Clock:
+    """A time limit that runs from now on."""
+
+    def __init__(self, limit: float):
+        self.limit, self.end = limit, time.monotonic() + limit
+
+    def left(self) -> float:
+        """Returns the seconds until the limit. Raises WorkerTimeout if none are left."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise WorkerTimeout(f"stopped after the time limit of {self.limit:g} s")
+        return left
+
+
 def _talk(process: subprocess.Popen, request: bytes, replies: queue.SimpleQueue) -> None:
     reply = None
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):  # it died, or was killed while we waited
-        write_message(process.stdin, request)
-        reply = read_message(process.stdout, LARGEST_REPLY)
+        _write_message(process.stdin, request)
+        reply = _read_message(process.stdout, LARGEST_REPLY)
     replies.put(reply)
+
+
+def _write_message(pipe: IO[bytes], content: bytes) -> None:
+    """Writes one message: its length in bytes, as 8 bytes, and its content. Raises OSError if the pipe is broken."""
+    pipe.write(len(content).to_bytes(8, "little"))
+    pipe.write(content)
+    pipe.flush()
+
+
+def _read_message(pipe: IO[bytes], largest: int | None = None) -> bytes | None:
+    """Reads one message. Returns None if the pipe ended, and b"" without reading on if more than ``largest`` bytes are
+    announced: the child is not trusted, so nor is the length that it announces."""
+    head = pipe.read(8)
+    size = int.from_bytes(head, "little")
+    if len(head) < 8:
+        return None
+    if largest is not None and size > largest:
+        return b""
+    content = pipe.read(size)
+    return content if len(content) == size else None
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -263,30 +287,8 @@ def _end(process: subprocess.Popen) -> None:
         process.wait(GRACE)
 
 
-LARGEST_REPLY = 64 << 20  # bytes of JSON, which become some times as many in the parent, outside the child's limit
-
-
-def write_message(pipe: IO[bytes], content: bytes) -> None:
-    pipe.write(len(content).to_bytes(8, "little"))
-    pipe.write(content)
-    pipe.flush()
-
-
-def read_message(pipe: IO[bytes], largest: int | None = None) -> bytes | None:
-    """One message; None where the pipe ended; b"", and nothing is read, where it announces more than ``largest`` bytes:
-    the child is not trusted, so nor is the length that it announces."""
-    head = pipe.read(8)
-    size = int.from_bytes(head, "little")
-    if len(head) < 8:
-        return None
-    if largest is not None and size > largest:
-        return b""
-    content = pipe.read(size)
-    return content if len(content) == size else None
-
-
 def serve() -> None:
-    """The child's side: runs the calls that arrive on stdin until it ends. What a call prints goes nowhere."""
+    """Runs, in the child, the calls that arrive on stdin, until stdin ends. What a call prints goes nowhere."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -295,9 +297,9 @@ def serve() -> None:
     calls: queue.SimpleQueue = queue.SimpleQueue()
 
     def listen() -> None:
-        while (request := read_message(requests)) is not None:
+        while (request := _read_message(requests)) is not None:
             calls.put(request)
-        os._exit(0)  # the parent is gone, and with it the reason for what is running here
+        os._exit(0)  # the parent is gone, and with it the reason for whatever is running
 
     threading.Thread(target=listen, daemon=True).start()
     with open(os.devnull, "w") as null:
@@ -307,7 +309,7 @@ def serve() -> None:
             faulthandler.dump_traceback_later(min(limit, threading.TIMEOUT_MAX), exit=True, file=null)
             reply = _answer(call)
             faulthandler.cancel_dump_traceback_later()
-            write_message(replies, reply)
+            _write_message(replies, reply)
 
 
 def _expect_the_worst() -> None:
@@ -321,7 +323,7 @@ def _expect_the_worst() -> None:
 
 def _answer(call: bytes) -> bytes:
     try:
-        function, arguments, named = pickle.loads(call)  # may raise: a class of the parent's __main__ is not here
+        function, arguments, named = pickle.loads(call)  # may raise: of the parent's __main__ the child has no class
         module, _, name = function.partition(":")
         result = getattr(importlib.import_module(module), name)(*arguments, **named)
         reply = json.dumps(["returned", result]).encode()

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
+import small_models
 from onnx import TensorProto, helper, numpy_helper
 from plan_fixtures import SPECIAL, build, files, flipped, in_a_child, own_state, relu_network  # noqa: F401
 from plan_fixtures import other_plan as other_plan
@@ -20,7 +21,7 @@ import helpers.plan_cache
 from helpers import trust
 from helpers.builder import BuildOptions
 from helpers.device import Gpu
-from helpers.plan import PlanDamaged, load_plan
+from helpers.plan import PlanDamaged, load_plan, save_plan
 from helpers.plan_cache import PlanCache
 from helpers.trt import has
 
@@ -83,6 +84,17 @@ class TestKey:
                 patch.setattr(helpers.plan_cache, "gpus", lambda gpu=gpu: (gpu,))
                 keys.add(cache.key(b"model", {}))
         assert len(keys) == 10
+
+    def test_a_model_that_names_files_outside_its_folder_is_refused(self, cache, tmp_path, plan):
+        model, path = tmp_path / "m.onnx", tmp_path / "a.plan"
+        model.write_bytes(small_models.external("../secret.bin").SerializeToString())
+        for call in (
+            lambda: cache.key(model),
+            lambda: save_plan(path, plan, source=model),
+            lambda: save_plan(path, plan) and load_plan(path, trusted=True, source=model),
+        ):
+            with pytest.raises(ValueError, match="outside the model's folder"):
+                call()
 
     def test_a_file_counts_by_its_contents(self, cache, tmp_path):
         for name in ("a.onnx", "b.onnx"):
