@@ -42,7 +42,7 @@ mutate: setup
 	@$(VENV_PYTHON) -m tools.mutate $(MUTATE)
 
 record: setup
-	@$(VENV_PYTHON) tools/record.py
+	@$(VENV_PYTHON) -m tools.record
 
 bench: setup
 	@$(VENV_PYTHON) -m tools.bench build/bench

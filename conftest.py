@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from tools.gated import solution
+from tools.record.gated import solution
 
 ROOT = Path(__file__).resolve().parent
 STRICT = "import os\nos.environ['WORKBOOK_STRICT'] = '1'"

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from helpers import trt
-from tools.chapter_code import ROOT, Module, modules
+from tools.checks.chapter_code import ROOT, Module, modules
 from tools.distil_api import RELEASES
 from tools.stubs import PRIVATE, Stub, write
 

@@ -35,8 +35,8 @@ bench() {
     rm -r "$out/bench"
 }
 record() {
-    grep -vE "$timed" <<<"$chapters" | sed 's/.*/record-& 300 python tools\/record.py &/' | side_by_side
-    for chapter in $(grep -E "$timed" <<<"$chapters"); do step "record-$chapter" 240 python tools/record.py "$chapter"; done
+    grep -vE "$timed" <<<"$chapters" | sed 's/.*/record-& 300 python -m tools.record &/' | side_by_side
+    for chapter in $(grep -E "$timed" <<<"$chapters"); do step "record-$chapter" 240 python -m tools.record "$chapter"; done
 }
 tests() {
     local tests=${TESTS:-$(ls tests/*/test_*.py | grep -v browser)}

@@ -32,12 +32,13 @@ LONGEST = 120.0  # seconds for the tests of one mutant; one that never ends has 
 GUARDS = {
     "atomic": ("helpers/test_atomic", "helpers/test_plan"),
     "engine": ("helpers/test_engine",),
-    "exercises": ("workbook/test_exercises",),
+    "workbook.exercises": ("workbook/test_exercises",),
     "model_files": ("helpers/test_model_files",),
-    "needs": ("test_needs",),
+    "workbook.edits": ("workbook/test_needs",),
+    "workbook.needs": ("workbook/test_needs",),
     "plan": ("helpers/test_plan",),
     "plan_cache": ("helpers/test_plan_cache",),
-    "recordings": ("test_recordings", "test_needs"),
+    "workbook.recordings": ("workbook/test_recordings", "workbook/test_needs"),
     "runner": ("helpers/test_runner",),
     "search_path": ("helpers/test_worker", "commands/test_command_line"),
     "trust": ("helpers/test_trust",),
@@ -56,7 +57,7 @@ class Mutant:
 
     @property
     def path(self) -> Path:
-        return Path("helpers") / f"{self.module}.py"
+        return _path(self.module)
 
     def source(self) -> str:
         """The whole module with this change in it."""
@@ -74,12 +75,16 @@ class Mutant:
         return f"{self.path}:{first + 1}  {before[first].strip()}\n{'→':>12}  {after[first].strip()}"
 
 
+def _path(module: str) -> Path:
+    return Path("helpers") / f"{module.replace('.', '/')}.py"
+
+
 def mutants(module: str) -> Iterator[Mutant]:
     """All changes of one module, without those of annotations, which nothing evaluates."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
 
-    source = (ROOT / "helpers" / f"{module}.py").read_text()
+    source = (ROOT / _path(module)).read_text()
     nodes, annotations = list(ast_nodes(get_ast(source))), _annotations(source)
     for name in operator_names():
         operator = get_operator(name)

@@ -1,8 +1,8 @@
 """Specifications of the exercises of chapter 01, the logger."""
 
-from helpers.exercises import exercise, expect, started
 from helpers.logger import Message
 from helpers.trt import trt
+from helpers.workbook.exercises import exercise, expect, started
 
 SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from helpers.builder import create_network, keep
-from helpers.exercises import exercise, expect, started
 from helpers.trt import trt
+from helpers.workbook.exercises import exercise, expect, started
 
 
 @exercise(

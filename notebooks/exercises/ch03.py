@@ -4,8 +4,8 @@ from pathlib import Path
 
 import onnx
 
-from helpers.exercises import exercise, expect, started
 from helpers.onnx_parser import OnnxParseError, parse_onnx
+from helpers.workbook.exercises import exercise, expect, started
 
 LENET = Path(__file__).resolve().parents[2] / "data" / "lenet.onnx"
 

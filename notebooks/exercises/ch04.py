@@ -3,8 +3,8 @@
 import numpy as np
 
 from helpers.builder import build_plan, create_network
-from helpers.exercises import exercise, expect, started
 from helpers.trt import trt
+from helpers.workbook.exercises import exercise, expect, started
 
 
 def _layers(network) -> list:

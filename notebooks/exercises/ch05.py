@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.exercises import exercise, expect
 from helpers.lenet import lenet_network
 from helpers.onnx_parser import parse_onnx
+from helpers.workbook.exercises import exercise, expect
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 

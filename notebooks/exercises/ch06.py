@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from helpers.builder import build_plan, create_network
-from helpers.exercises import exercise, expect, started
 from helpers.trt import trt
+from helpers.workbook.exercises import exercise, expect, started
 
 
 def _plan(channels: int) -> bytes:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers.exercises import exercise, expect, started
+from helpers.workbook.exercises import exercise, expect, started
 
 
 @exercise(

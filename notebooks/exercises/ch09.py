@@ -1,6 +1,6 @@
 """Specifications of the exercises of chapter 09, dynamic shapes."""
 
-from helpers.exercises import exercise, expect, started
+from helpers.workbook.exercises import exercise, expect, started
 
 
 @exercise(

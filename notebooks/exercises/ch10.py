@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.exercises import exercise, expect, started
+from helpers.workbook.exercises import exercise, expect, started
 
 
 @exercise(

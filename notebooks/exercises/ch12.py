@@ -1,8 +1,8 @@
 """Specifications of the exercises of chapter 12, versions."""
 
 from helpers.builder import create_network
-from helpers.exercises import exercise, expect, started
 from helpers.trt import trt
+from helpers.workbook.exercises import exercise, expect, started
 
 
 def expect_answers(name, function, cases):

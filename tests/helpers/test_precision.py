@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers.builder import build_plan
 from helpers.onnx_parser import parse_onnx
 from helpers.precision import layer_types, parse_layer_types, quantize, relative_error, to_fp16
-from helpers.recordings import ROOT
-from helpers.tables import read_layers
 from helpers.trt import has
+from helpers.workbook.recordings import ROOT
+from helpers.workbook.tables import read_layers
 
 LENET = ROOT / "data" / "lenet.onnx"
 PROFILE = {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (8, 1, 28, 28))}

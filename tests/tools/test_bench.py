@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from helpers.recordings import ROOT
 from helpers.trt import has
+from helpers.workbook.recordings import ROOT
 from tools.bench import prepare, report
 from tools.bench.timing import in_turns, one_at_a_time, summary
 

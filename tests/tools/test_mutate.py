@@ -30,7 +30,7 @@ def tree(tmp_path, monkeypatch):
 
 def test_every_guard_and_its_tests_exist():
     for module, tests in mutate.GUARDS.items():
-        assert (mutate.ROOT / "helpers" / f"{module}.py").is_file()
+        assert (mutate.ROOT / mutate._path(module)).is_file()
         for test in tests:
             assert (mutate.ROOT / "tests" / f"{test}.py").is_file()
 

@@ -15,7 +15,7 @@ pytest.importorskip("mypy", reason='mypy is not installed: pip install -c constr
 
 from helpers.trt import FLAVOUR, VERSION, trt
 from tools import check_types, inventory, stubs
-from tools.chapter_code import Cell, Module, modules
+from tools.checks.chapter_code import Cell, Module, modules
 from tools.distil_api import RELEASES, TARGET, distil, of_release, write
 
 ROOT = Path(__file__).parents[2]

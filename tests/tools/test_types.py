@@ -43,7 +43,7 @@ MISTAKES = {  # a line that is wrong: mypy's word for it
 def test_mistakes_are_found(tmp_path):
     imports = [
         "from helpers.device import driver, gpus",
-        "from helpers.figures import figure",
+        "from helpers.workbook.figures import figure",
         "from helpers.plan import load_plan",
         "from helpers.tensors import TensorSpec",
         "from helpers.worker import Worker",

@@ -14,9 +14,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers import exercises
-from helpers.exercises import NotSolved, Wrong, check
 from helpers.trt import has, missing, trt
+from helpers.workbook import exercises
+from helpers.workbook.exercises import NotSolved, Wrong, check
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -201,7 +201,7 @@ class TestTheEngine:
 OLD = {"state": "solved", "date": "2025-11-23"}
 NOTES = """
 import sys
-from helpers.exercises import _remember
+from helpers.workbook.exercises import _remember
 
 me = int(sys.argv[1])
 print("ready", flush=True)

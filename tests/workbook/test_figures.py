@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from helpers.figures import PALETTE, bars, figure, show, to_png
+from helpers.workbook.figures import PALETTE, bars, figure, show, to_png
 
 ALT = "Two bars: \"A\" < 3 & 'B' > 4"
 
@@ -33,7 +33,7 @@ def outputs():
         "unshown": "unshown = bars(['A'], [3])",
         "last": "bars(['A'], [3])",
     }
-    first = nbformat.v4.new_code_cell("from helpers.figures import bars, show")
+    first = nbformat.v4.new_code_cell("from helpers.workbook.figures import bars, show")
     notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells.values())])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     return dict(zip(cells, [cell.outputs for cell in notebook.cells[1:]], strict=True))

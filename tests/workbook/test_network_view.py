@@ -10,9 +10,9 @@ import pytest
 
 from helpers.builder import create_network, keep
 from helpers.lenet import lenet_network
-from helpers.network_view import compare_networks, draw_network
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has, trt
+from helpers.workbook.network_view import compare_networks, draw_network
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
 DATA = Path(__file__).resolve().parents[2] / "data"

@@ -9,8 +9,8 @@ import pytest
 from helpers.builder import create_network, keep
 from helpers.lenet import lenet_network
 from helpers.onnx_parser import parse_onnx
-from helpers.tables import Layer, Tensor, align_layers, feeds, in_order_of_need, network_table, read_layers
 from helpers.trt import has, trt
+from helpers.workbook.tables import Layer, Tensor, align_layers, feeds, in_order_of_need, network_table, read_layers
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
 DATA = Path(__file__).resolve().parents[2] / "data"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.figures import PALETTE, figure, to_png
+from helpers.workbook.figures import PALETTE, figure, to_png
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.dependencies import read_code_cells
+from tools.record.gated import read_code_cells
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = {*sys.stdlib_module_names, "numpy", "tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch"}

@@ -1,4 +1,4 @@
-"""One way to store a notebook: python tools/canonical.py [--fix] [NOTEBOOK ...] says which are not, or rewrites them.
+"""One way to store a notebook: python -m tools.checks.canonical [--fix] [NOTEBOOK ...] lists or mends others.
 
 The same rules clean the outputs of recordings. Nothing that differs from machine to machine or from run to run stays,
 except what a cell itself printed.
@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = "[0-9]*.ipynb"
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in bad:
         if options.fix:
             path.write_text(dumps(nbformat.read(path, 4)), encoding="utf-8", newline="\n")
-        print(f"{path}: {'rewritten' if options.fix else 'not canonical, run tools/canonical.py --fix'}")
+        print(f"{path}: {'rewritten' if options.fix else 'not canonical, run python -m tools.checks.canonical --fix'}")
     return 0 if options.fix else len(bad) > 0
 
 

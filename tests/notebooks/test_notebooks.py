@@ -12,14 +12,15 @@ import nbformat
 import pytest
 from notebook_fixtures import SETUP
 
-from helpers.recordings import load_code_cells, load_recordings, recordings_path, save_recordings
 from helpers.trt import CAPABILITIES
-from tools import check_cells, check_prose
-from tools.canonical import dumps
-from tools.gated import gated_cells, read_code_cells
-from tools.record import record
+from helpers.workbook.recordings import load_code_cells, load_recordings, recordings_path, save_recordings
+from tools.checks import cells as check_cells
+from tools.checks import prose as check_prose
+from tools.checks.canonical import dumps
+from tools.record.gated import gated_cells, read_code_cells
+from tools.record.record import record
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 CHECKS = {check.__name__: check for check in check_cells.CHECKS + check_prose.CHECKS}
 
@@ -38,7 +39,7 @@ def test_every_recording_belongs_to_a_cell():
     for path in sorted((ROOT / "data" / "recordings").iterdir()):
         cells = gated_cells(read_code_cells(ROOT / "notebooks" / f"{path.stem}.ipynb"), ROOT)
         keys = [(recording.hash, recording.after) for recording in load_recordings(path)]
-        assert set(keys) <= {cell.key for cell in cells}, f"{path.name}: python tools/record.py {path.stem}"
+        assert set(keys) <= {cell.key for cell in cells}, f"{path.name}: python -m tools.record {path.stem}"
         assert len(set(keys)) == len(keys), path.name
 
 
@@ -107,7 +108,7 @@ def test_a_good_chapter_passes_every_check(chapter):
 LONG = "\n".join(f"x{n} = {n}" for n in range(16))
 BAD = [
     ("valid", {"c2": "this is no Python"}, "code cell 2 is not Python"),
-    ("setup_first", {"c1": "import os"}, "the first code cell has no line %load_ext helpers.needs"),
+    ("setup_first", {"c1": "import os"}, "the first code cell has no line %load_ext helpers.workbook.needs"),
     ("setup_first", {"c4": "%%needs gizzmo\n1"}, "code cell 3 needs 'gizzmo', which helpers/trt.py does not know"),
     ("setup_first", {"c4": "%%needs\n1"}, "code cell 3: %%needs names no capability"),
     ("setup_first", {"c4": "%%time\n%%needs gizmo\nx"}, "code cell 3: %%needs has to be the first line"),
@@ -201,7 +202,7 @@ def test_a_notebook_as_an_editor_saves_it_is_refused(chapter):
     notebook = nbformat.read(chapter, 4)
     notebook.cells[1].metadata["scrolled"] = True
     chapter.write_text(nbformat.writes(notebook))
-    assert "tools/canonical.py --fix" in problems(chapter)["canonical"]
+    assert "tools.checks.canonical --fix" in problems(chapter)["canonical"]
 
 
 def test_an_invalid_notebook_is_refused(chapter):

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from notebook_fixtures import SETUP, text
 
-from helpers.needs import MARK
-from helpers.recordings import (
+from helpers.workbook.needs import MARK
+from helpers.workbook.recordings import (
     CodeCell,
     load_code_cells,
     load_recordings,
@@ -19,12 +19,12 @@ from helpers.recordings import (
     short_hash,
     source_hash,
 )
-from tools import record as tool
-from tools.canonical import canonical, clean_outputs, dumps, is_canonical, private_paths, settle
-from tools.gated import chapter_status, gated_cells, python_source, read_code_cells
-from tools.record import Refused, record
+from tools.checks.canonical import canonical, clean_outputs, dumps, is_canonical, private_paths, settle
+from tools.record import record as tool
+from tools.record.gated import chapter_status, gated_cells, python_source, read_code_cells
+from tools.record.record import Refused, record
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ONE, TWO = "%%needs gizmo\nprint('one')", "%%needs gizmo\nprint('two and more')"
 
 
@@ -356,7 +356,7 @@ class TestTheCommand:
 
 
 def test_it_starts_as_a_script():
-    run = subprocess.run([sys.executable, "tools/record.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-m", "tools.record", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "--no-notebooks" in run.stdout
 
@@ -401,7 +401,7 @@ class TestCanonical:
     def test_the_command_finds_and_fixes(self, tmp_path):
         path = tmp_path / "x.ipynb"
         path.write_text(nbformat.writes(self.notebook()))
-        command = [sys.executable, str(ROOT / "tools" / "canonical.py"), str(path)]
+        command = [sys.executable, "-m", "tools.checks.canonical", str(path)]
         assert subprocess.run(command, capture_output=True).returncode == 1
         assert subprocess.run([*command, "--fix"], capture_output=True).returncode == 0
         assert is_canonical(path)

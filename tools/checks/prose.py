@@ -89,7 +89,7 @@ def figures(path: Path) -> list[str]:
             data = output.get("data", {})
             texts.append(data.get("text/html", ""))
             if "text/html" not in data and any(kind.startswith("image/") for kind in data):
-                problems.append(f"cell {number} stores a bare picture: helpers.figures.show gives it a text")
+                problems.append(f"cell {number} stores a bare picture: helpers.workbook.figures.show gives it a text")
         for text in texts:
             tags = [attributes for tag, attributes in _Html(text).tags if tag == "img"]
             if any(not (attributes.get("alt") or "").strip() for attributes in tags) or "![](" in text:

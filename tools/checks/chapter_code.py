@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from helpers.recordings import split_gate
-from tools.gated import python_source, read_code_cells, solution
+from helpers.workbook.recordings import split_gate
+from tools.record.gated import python_source, read_code_cells, solution
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = "# mypy: allow-redefinition\nfrom helpers.trt import has as _has, trt as _trt\n"
 # What parameters without type hints usually are.
 CONVENTIONS = {

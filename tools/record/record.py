@@ -1,4 +1,4 @@
-"""make record, or python tools/record.py [CHAPTER ...]: runs chapters and keeps what their gated cells printed.
+"""make record, or python -m tools.record [CHAPTER ...]: runs chapters and keeps what their gated cells printed.
 
 Recorded are the cells that begin with %%needs and that this machine can run; those that it cannot run keep what they
 have. Without a GPU, the outputs are stored in the notebooks too. A chapter in which a cell raised is left alone.
@@ -15,13 +15,10 @@ from typing import Any
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from helpers.atomic import write_atomically  # noqa: E402
-from helpers.device import gpus  # noqa: E402
-from helpers.needs import describe  # noqa: E402
-from helpers.recordings import (  # noqa: E402
+from helpers.atomic import write_atomically
+from helpers.device import gpus
+from helpers.workbook.needs import describe
+from helpers.workbook.recordings import (
     Recording,
     RecordingError,
     load_recordings,
@@ -30,9 +27,9 @@ from helpers.recordings import (  # noqa: E402
     save_recordings,
     source_hash,
 )
-from tools.canonical import CHAPTERS, clean_outputs, dumps, private_paths  # noqa: E402
-from tools.execute import Failed, execute  # noqa: E402
-from tools.gated import (  # noqa: E402
+from tools.checks.canonical import CHAPTERS, clean_outputs, dumps, private_paths
+from tools.record.execute import Failed, execute
+from tools.record.gated import (
     Ambiguous,
     Gated,
     chapter_status,
@@ -42,6 +39,8 @@ from tools.gated import (  # noqa: E402
     match,
     read_code_cells,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Refused(RuntimeError):
@@ -202,7 +201,3 @@ def main(arguments: list[str] | None = None) -> int:
                 save_recordings(path, [])
     show_status(chapters, ROOT, all_cells=False)
     return 1 if refused else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Recordings: what cells that need a GPU, or something else, printed and plotted on a machine that had it.
 
-Chapter 00 tells of such cells; ``helpers.needs`` shows recordings and ``make record`` makes them. There is one JSON
+Chapter 00 tells of such cells; ``needs`` shows recordings and ``make record`` makes them. There is one JSON
 file per chapter, ``data/recordings/<chapter>.json``, with its recordings in the order of the notebook, and with the
-hashes of all its code cells, so that ``helpers.edits`` can tell what a reader has changed. A recording is found
+hashes of all its code cells, so that ``edits`` can tell what a reader has changed. A recording is found
 by the hash of its cell's source, so it can never be shown for code that it does not belong to. A file may come from
 anywhere: it holds nothing but text, HTML and PNG pictures, and each recording has a digest, so that one that was
 changed by accident is not shown either.
@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .atomic import open_regular, write_atomically
+from ..atomic import open_regular, write_atomically
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FORMAT = 3
 LARGEST = 16 << 20  # bytes of a file; that of a chapter with many pictures has 0.2 MB
 MOST_TAGS = 20_000  # of one output: the time to make HTML harmless grows with the square of how deep they are nested
@@ -65,7 +65,7 @@ class Recording:
     version: str
     date: str  # ISO 8601, the day of the run
     cell: str  # its id in the notebook
-    cells: str  # what it was made from, as tools.gated hashes it: the code cells above ...
+    cells: str  # what it was made from, as ``tools/record`` hashes it: the code cells above ...
     helpers: str  # ... and the helpers that these import, with the data that they read
     outputs: list[dict[str, Any]]
     after: str | None = None  # for the check of an exercise: the hash of the answer that stood above it

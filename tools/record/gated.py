@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.commands.copy import closure, helpers
-from helpers.recordings import (
+from helpers.workbook.recordings import (
     EXERCISE,
     SIMILAR,
     CodeCell,

@@ -1,9 +1,9 @@
-"""Cells that need what this machine may lack: ``%load_ext helpers.needs``, then ``%%needs gpu`` atop a cell.
+"""Cells that need what this machine may lack: ``%load_ext helpers.workbook.needs``, then ``%%needs gpu`` atop a cell.
 
 Told in chapter 00. Where the capabilities of ``helpers.trt`` that the magic names are there, the cell runs as if the
 magic were not written. Where not, it shows what the same cell printed and plotted on a machine that has them
-(``helpers.recordings``), under a banner that says so, and that names what the reader has changed above
-(``helpers.edits``). Needs IPython, and nh3 to show HTML: what a recording displays is
+(``helpers.workbook.recordings``), under a banner that says so, and that names what the reader has changed above
+(``helpers.workbook.edits``). Needs IPython, and nh3 to show HTML: what a recording displays is
 published in the reader's own page, so nothing in it may run there, or load anything.
 
 >>> sorted(probe())
@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from html import escape, unescape
 from typing import Any
 
+from ..device import gpus
+from ..trt import CAPABILITIES, FLAVOUR, VERSION, missing
 from . import edits
-from .device import gpus
 from .recordings import (
     EXERCISE,
     ROOT,
@@ -35,7 +36,6 @@ from .recordings import (
     source_hash,
     split_gate,
 )
-from .trt import CAPABILITIES, FLAVOUR, VERSION, missing
 
 _NAMES = {
     "tensorrt": "TensorRT",
@@ -75,7 +75,7 @@ MARK = "needs"  # key of the metadata that tells a banner from an output of the 
 
 
 def load_ipython_extension(ip: Any) -> None:
-    """``%load_ext helpers.needs``: from now on, cells that begin with ``%%needs`` are gated."""
+    """``%load_ext helpers.workbook.needs``: from now on, cells that begin with ``%%needs`` are gated."""
     ip.input_transformers_cleanup.append(_transform)
     ip.register_magic_function(_magic, "cell", "needs")
     edits.watch(ip)

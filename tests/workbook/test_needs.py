@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 from notebook_fixtures import ROOT, SETUP, text
 
-from helpers import edits, needs
-from helpers.edits import edited
-from helpers.needs import MARK, harmless_html
-from helpers.recordings import (
+from helpers.trt import CAPABILITIES
+from helpers.workbook import edits, needs
+from helpers.workbook.edits import edited
+from helpers.workbook.needs import MARK, harmless_html
+from helpers.workbook.recordings import (
     CodeCell,
     Recording,
     RecordingError,
@@ -26,9 +27,8 @@ from helpers.recordings import (
     short_hash,
     source_hash,
 )
-from helpers.trt import CAPABILITIES
-from tools.execute import Failed
-from tools.record import record
+from tools.record.execute import Failed
+from tools.record.record import record
 
 PNG = base64.b64encode(
     b"\x89PNG\r\n\x1a\n"
@@ -304,7 +304,7 @@ class TestInAShellThatSendsIds:
         self.shell = shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
         monkeypatch.setattr(edits, "ran", [])
         monkeypatch.setitem(CAPABILITIES, "gizmo", (lambda: False, "turn", "a gizmo"))
-        self.sources = ["%load_ext helpers.needs", "def f():\n    return 1", "# Exercise 07.1: x\nx = 0"]
+        self.sources = ["%load_ext helpers.workbook.needs", "def f():\n    return 1", "# Exercise 07.1: x\nx = 0"]
         outputs = [{"output_type": "stream", "name": "stdout", "text": "12\n"}]
         self.sources.append(SOURCE.replace("gpu", "gizmo"))
         recordings = [dataclasses.replace(RECORDING, source=self.sources[3], outputs=outputs, cell="c3")]
@@ -319,7 +319,7 @@ class TestInAShellThatSendsIds:
 
         run(0)
         yield run
-        shell.run_line_magic("unload_ext", "helpers.needs")
+        shell.run_line_magic("unload_ext", "helpers.workbook.needs")
 
     LINE = "\nThis shows the original: above, you have changed the cell that begins with "
 
@@ -332,7 +332,7 @@ class TestInAShellThatSendsIds:
         assert "original" not in run(3)
 
     def test_the_cell_that_loads_the_extension_is_watched_too(self, run):
-        assert edits.ran == [("c0", "%load_ext helpers.needs")]
+        assert edits.ran == [("c0", "%load_ext helpers.workbook.needs")]
 
     def test_several_edits_are_counted(self, run):
         run(1, "def g():\n    return 2")
@@ -354,8 +354,8 @@ class TestInAShellThatSendsIds:
 
     def test_loading_again_notes_each_cell_once_and_forgets_none(self, run):
         run(1, "def f():\n    return 2")
-        self.shell.run_line_magic("unload_ext", "helpers.needs")
-        self.shell.run_line_magic("load_ext", "helpers.needs")
+        self.shell.run_line_magic("unload_ext", "helpers.workbook.needs")
+        self.shell.run_line_magic("load_ext", "helpers.workbook.needs")
         before = len(edits.ran)
         assert run(3).endswith(self.LINE + "def f():.")
         assert len(edits.ran) == before + 1
@@ -654,9 +654,9 @@ def test_help_unloading_and_reloading(book):
         "x",
         SETUP,
         "%%needs?",
-        "%reload_ext helpers.needs\nprint(str(get_ipython().input_transformers_cleanup).count('_transform '))",
+        "%reload_ext helpers.workbook.needs\nprint(str(get_ipython().input_transformers_cleanup).count('_transform '))",
         "get_ipython().run_cell_magic('needs', 'gizmo', 'print(1)')",
-        "%unload_ext helpers.needs\nprint(get_ipython().find_cell_magic('needs'))",
+        "%unload_ext helpers.workbook.needs\nprint(get_ipython().find_cell_magic('needs'))",
     )
     _, helped, reloaded, called, unloaded = book.run("x")
     assert helped == []  # the help goes to the pager, and is no output

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-    from .trt import trt
+    from ..trt import trt
 
 
 class Tensor(NamedTuple):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .tables import Layer, Tensor, align_layers, feeds, in_order_of_need, read_layers, read_tensor
 
 if TYPE_CHECKING:
-    from .trt import trt
+    from ..trt import trt
 
 MOST_LANES = 12  # lines side by side; what lies further right is cut off
 MOST_LETTERS = 24  # of a name

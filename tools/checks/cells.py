@@ -13,11 +13,11 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.needs import MARK, recording_mark
-from helpers.recordings import load_code_cells, recordings_path, split_gate
 from helpers.trt import CAPABILITIES
-from tools.canonical import is_canonical, private_paths
-from tools.gated import Ambiguous, Status, chapter_status, code_cells, python_source, read_code_cells
+from helpers.workbook.needs import MARK, recording_mark
+from helpers.workbook.recordings import load_code_cells, recordings_path, split_gate
+from tools.checks.canonical import is_canonical, private_paths
+from tools.record.gated import Ambiguous, Status, chapter_status, code_cells, python_source, read_code_cells
 
 CODE_LINES = 15  # blank lines, comments, docstrings, imports and magics do not count
 
@@ -46,15 +46,19 @@ def valid(path: Path) -> list[str]:
 
 
 def canonical(path: Path) -> list[str]:
-    return [] if is_canonical(path) else [f"python tools/canonical.py --fix {path.name} brings it into its one form"]
+    return (
+        []
+        if is_canonical(path)
+        else [f"python -m tools.checks.canonical --fix {path.name} brings it into its one form"]
+    )
 
 
 def setup_first(path: Path) -> list[str]:
     """The first code cell loads what reads %%needs, which stands nowhere but atop a cell and knows its words."""
     cells = _code(path)
     problems = []
-    if not cells or "%load_ext helpers.needs" not in cells[0][1].source.splitlines():
-        problems.append("the first code cell has no line %load_ext helpers.needs")
+    if not cells or "%load_ext helpers.workbook.needs" not in cells[0][1].source.splitlines():
+        problems.append("the first code cell has no line %load_ext helpers.workbook.needs")
     for number, cell in cells:
         gate = split_gate(cell.source)
         for name in gate[0] if gate else []:

@@ -6,11 +6,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools.canonical import dumps
-from tools.execute import execute
+from tools.checks.canonical import dumps
+from tools.record.execute import execute
 
-ROOT = Path(__file__).resolve().parents[1]
-SETUP = "%load_ext helpers.needs"
+ROOT = Path(__file__).resolve().parents[2]
+SETUP = "%load_ext helpers.workbook.needs"
 # There where the environment variable GIZMO is set: tests switch it on to record and off to replay.
 GIZMO = """
 

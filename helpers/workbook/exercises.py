@@ -22,10 +22,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .atomic import open_regular, write_atomically
-from .trust import make_state_folder, state_folder
+from ..atomic import open_regular, write_atomically
+from ..trust import make_state_folder, state_folder
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "exercises"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "exercises"
 SYMBOLS = {"solved": "✅", "wrong": "❌", "open": "○"}
 
 
@@ -216,7 +216,7 @@ def progress() -> Any:
     """A pandas DataFrame of all exercises: number, title, state ("solved", "tried", "open", "needs a GPU"), date."""
     import pandas
 
-    from .trt import missing
+    from ..trt import missing
 
     done, rows = _read(), []
     for task in exercises().values():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.recordings import (
+from helpers.workbook.recordings import (
     CodeCell,
     Recording,
     RecordingError,

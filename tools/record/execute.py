@@ -18,7 +18,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
-_PROBE = "import json, helpers.needs\nprint(json.dumps(helpers.needs.probe()))"
+_PROBE = "import json, helpers.workbook.needs\nprint(json.dumps(helpers.workbook.needs.probe()))"
 
 
 class Failed(RuntimeError):
@@ -43,7 +43,7 @@ def execute(
 ) -> tuple[nbformat.NotebookNode, dict[str, Any]]:
     """Runs all cells in ``folder``, at most ``timeout`` seconds each, and calls ``on_cell`` after each code cell.
 
-    Returns a copy of the notebook with outputs, and what ``helpers.needs.probe()`` answered in the same kernel at the
+    Returns a copy of the notebook with outputs, and what ``needs.probe()`` answered in the same kernel at the
     end. Raises Failed. The reader's own state, such as solved exercises, plays no part.
     """
     notebook = copy.deepcopy(notebook)

@@ -1,0 +1,1 @@
+"""What the notebooks themselves need: gated cells, recordings, exercises, figures. Nobody copies it (chapter 00)."""
