@@ -1,5 +1,7 @@
-"""What in my script does TensorRT no longer have? ``tensorrt-workbook port FILE``, and ``port("old.py")`` in Python
-(chapter 12)."""
+"""Lists the outdated TensorRT calls of scripts and notebooks: ``tensorrt-workbook port FILE`` (chapter 12).
+
+In Python: ``port("old.py")``, and ``port_source`` for text. Needs rich for the command line.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a report on each file. Returns 0 if nothing is outdated, 1 if something is, 2 if a file cannot be read.
 
-    2 goes before 1, since the answer is incomplete then; the other files have their reports all the same. What is
-    guarded by a test of the version, and mere advice, is shown but does not count.
+    2 goes before 1, since the answer is incomplete then. The other files have their reports all the same. Advice, and
+    what is behind a test of the version, is shown but does not count.
     """
     reports, status = {}, 0
     for file in arguments.files:

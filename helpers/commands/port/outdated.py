@@ -26,12 +26,21 @@ _UNMISTAKABLE = {"execute_async", "set_shape_input"}  # though a plugin class ha
 # What is asked of these is a setting of the same name.
 _SETTINGS = re.compile("self|cls|args?|opts?|options|flags|FLAGS|cfg|params|hparams|kwargs")
 _MANAGERS = ("Builder", "INetworkDefinition", "OnnxParser", "Runtime", "ICudaEngine", "IExecutionContext")
+# What can only be read now: class and attribute -> how it is called, when that came, what to write, and why.
+_READ_ONLY = {
+    ("ITensor", "dtype"): (
+        "ITensor.dtype =", "11 (still in 10.16)",
+        "network.add_cast(tensor, trt.float16), or the type given to add_input", "The type can only be read now."),
+    ("IExecutionContext", "active_optimization_profile"): (
+        "active_optimization_profile =", "10.13 (still in 8.6)",
+        "context.set_optimization_profile_async(0, stream_handle)", "It can only be read now."),
+}  # fmt: skip
 _CAPABILITY = ("has", "require", "missing")  # helpers.trt
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One outdated thing. ``level``: "gone", "changed" (it works no more as it did) or "advice" (it still works)."""
+    """One outdated thing. ``level``: "gone", "changed" (it no longer works as it did) or "advice" (it still works)."""
 
     line: int  # of the file, or of the cell
     name: str
@@ -44,7 +53,7 @@ class Finding:
 
 
 class Program:
-    """``trees``: the parts of one program, one for a script, one for each code cell of a notebook.
+    """One program. ``trees`` are its parts: one for a script, one for each code cell of a notebook.
 
     >>> tree = ast.parse("from tensorrt import BuilderFlag as Flag; Flag.FP16")
     >>> [finding.name for finding in Program([tree]).findings(tree)]
@@ -64,125 +73,127 @@ class Program:
         self._tests: dict[ast.AST, tuple[bool, Collection[ast.AST]]] = {}
 
     def findings(self, tree: ast.AST) -> list[Finding]:
-        """What is outdated in ``tree``, one of the parts, by line; each name once a line."""
+        """Returns what is outdated in ``tree``, one of the parts, by line; each name once a line."""
         found: dict[tuple[int, str], Finding] = {}
         for node in ast.walk(tree):
-            for line, finding in self._of(node):
-                if (line, finding.name) not in found:
+            for finding in filter(None, self._of(node)):
+                if (finding.line, finding.name) not in found:
                     guarded = self._guarded(node)
-                    found[line, finding.name] = dataclasses.replace(finding, line=line, guarded=guarded)
+                    found[finding.line, finding.name] = dataclasses.replace(finding, guarded=guarded)
         return [found[key] for key in sorted(found)]
 
-    def _of(self, node: ast.AST) -> Iterator[tuple[int, Finding]]:
-        if isinstance(node, ast.Attribute):
-            finding = self._member(node)
-            if finding:
-                yield node.end_lineno or node.lineno, finding
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for alias in node.names:
-                finding = _imported(node, alias)
-                if finding:
-                    yield alias.lineno, finding
-        elif isinstance(node, ast.Call):
-            finding = self._call(node)
-            if finding:
-                yield node.func.end_lineno or node.func.lineno, finding
-        elif isinstance(node, (ast.With, ast.AsyncWith)):
-            for item in node.items:
-                thing = self._things.of(item.context_expr)
-                if thing and thing.what == "object" and thing.name in _MANAGERS:
-                    use = "an ordinary assignment: TensorRT warns, and nothing is freed at the end of the block"
-                    yield item.context_expr.lineno, Finding(0, f"with {thing.name}", "advice", "", use)
-        elif isinstance(node, ast.Subscript) and self._is(node.value, "ICudaEngine"):
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                yield node.lineno, _gone(names()["ICudaEngine.get_binding_index"], "engine[name]")
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift) and isinstance(node.right, ast.Attribute):
-            owner = self._things.of(node.right.value)
-            if owner and owner.what == "class" and names()[owner.name].kind == "enum":
-                value = f"{owner.name}.{node.right.attr}"
-                use = f"1 << int(trt.{value})"
-                yield (
-                    node.right.end_lineno or node.right.lineno,
-                    Finding(0, f"1 << {value}", "changed", "8.6 or before", use, "A TypeError."),
-                )
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            func = node.value.func
-            methods = ("parse", "parse_from_file")
-            if isinstance(func, ast.Attribute) and func.attr in methods and self._is(func.value, "OnnxParser"):
-                advice = "It returns False for a model that it cannot read; what follows then fails elsewhere."
-                use = f"if not parser.{func.attr}(…): read parser.get_error(i).desc()"
-                yield func.end_lineno or func.lineno, Finding(0, f"{func.attr} ignored", "advice", "", use, advice)
+    def _of(self, node: ast.AST) -> Iterator[Finding | None]:
+        """Yields what is outdated in the node itself, without the nodes inside it."""
+        match node:
+            case ast.Attribute():
+                yield self._member(node)
+            case ast.Import() | ast.ImportFrom():
+                yield from (_imported(node, alias) for alias in node.names)
+            case ast.Call():
+                yield self._call(node)
+            case ast.With() | ast.AsyncWith():
+                yield from (self._managed(item.context_expr) for item in node.items)
+            case ast.Subscript():
+                yield self._binding(node)
+            case ast.BinOp():
+                yield self._shift(node)
+            case ast.Expr(value=ast.Call(func=ast.Attribute() as func)):
+                yield self._ignored(func)
 
     def _is(self, node: ast.AST, name: str) -> bool:
         return self._things.of(node) == Thing("object", name)
 
     def _member(self, node: ast.Attribute) -> Finding | None:
-        owner, attr = self._things.of(node.value), node.attr
-        if owner is None and attr in ("dtype", "precision") and self._given_type(node):
-            owner = Thing("object", "ITensor" if attr == "dtype" else "ILayer")
+        owner, attr, line = self._things.of(node.value) or self._given_type(node), node.attr, _end(node)
         if owner is None:
             return self._by_name_alone(node)
         if owner.what == "module":
-            entry = names().get(attr) or names().get(f"tensorrt.{attr}")
-            return _gone(entry) if entry and entry.gone else None
-        if owner.name and names()[owner.name].gone and owner.what == "class":
+            return _gone(line, names().get(attr) or names().get(f"tensorrt.{attr}"))
+        if owner.what == "class" and names()[owner.name].gone:
             return None  # said of the class already
-        stored = isinstance(node.ctx, ast.Store)
-        if owner.name == "ITensor" and attr == "dtype" and stored:
-            use = "network.add_cast(tensor, trt.float16), or the type given to add_input"
-            return Finding(
-                0, "ITensor.dtype =", "changed", "11 (still in 10.16)", use, "The type can only be read now."
-            )
-        if owner.name == "IExecutionContext" and attr == "active_optimization_profile" and stored:
-            use = "context.set_optimization_profile_async(0, stream_handle)"
-            return Finding(0, f"{attr} =", "changed", "10.13 (still in 8.6)", use, "It can only be read now.")
+        if isinstance(node.ctx, ast.Store) and (owner.name, attr) in _READ_ONLY:
+            name, when, use, advice = _READ_ONLY[owner.name, attr]
+            return Finding(line, name, "changed", when, use, advice)
         entry = names().get(f"{owner.name}.{attr}")
         if entry is None and owner.name.endswith("Layer"):
             entry = names().get(f"ILayer.{attr}")
-        return _gone(entry) if entry and entry.gone else None
+        return _gone(line, entry)
 
-    def _given_type(self, node: ast.Attribute) -> bool:
-        """Whether something that is not self is assigned one of TensorRT's types, as in layer.precision = trt.int8."""
+    def _given_type(self, node: ast.Attribute) -> Thing | None:
+        """Returns what ``x`` is in ``x.dtype = trt.int8`` or ``x.precision = trt.int8``; None for self and the like."""
+        owner = {"dtype": "ITensor", "precision": "ILayer"}.get(node.attr)
         parent = next(self._things.parents(node))
-        if not isinstance(parent, ast.Assign) or _SETTINGS.fullmatch(getattr(node.value, "id", "")):
-            return False
-        value = parent.value
-        owner = self._things.of(value.value) if isinstance(value, ast.Attribute) else None
-        return owner is not None and owner.name in ("", "DataType") and owner.what != "object"
+        if not owner or not isinstance(parent, ast.Assign) or _SETTINGS.fullmatch(getattr(node.value, "id", "")):
+            return None
+        given = self._things.of(parent.value.value) if isinstance(parent.value, ast.Attribute) else None
+        return Thing("object", owner) if given in (Thing("module"), Thing("class", "DataType")) else None
 
     def _by_name_alone(self, node: ast.Attribute) -> Finding | None:
-        entries = [
-            n for n in find(node.attr) if n.member == node.attr and n.owner and n.kind not in ("value", "C++ only")
-        ]
         last = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-        if not entries or "_" not in node.attr or _COMMON.fullmatch(node.attr) or _SETTINGS.fullmatch(last):
+        if "_" not in node.attr or _COMMON.fullmatch(node.attr) or _SETTINGS.fullmatch(last):
             return None
-        if not (all(entry.gone for entry in entries) or node.attr in _UNMISTAKABLE):
+        entries = [entry for entry in find(node.attr) if entry.member == node.attr and entry.owner]
+        entries = [entry for entry in entries if entry.kind not in ("value", "C++ only")]
+        gone = [entry for entry in entries if entry.gone]
+        if not gone or (len(gone) < len(entries) and node.attr not in _UNMISTAKABLE):
             return None
-        return _gone(max((entry for entry in entries if entry.gone), key=lambda entry: len(entry.releases)))
+        return _gone(_end(node), max(gone, key=lambda entry: len(entry.releases)))
 
     def _call(self, node: ast.Call) -> Finding | None:
-        func = node.func
-        if not isinstance(func, ast.Attribute):
-            length = isinstance(func, ast.Name) and func.id == "len" and len(node.args) == 1
-            of_engine = length and self._is(node.args[0], "ICudaEngine")
-            return _gone(names()["ICudaEngine.__len__"], "len(engine)") if of_engine else None
+        func, line = node.func, _end(node.func)
         keywords = {keyword.arg for keyword in node.keywords}
-        if func.attr == "execute" and {"bindings", "batch_size"} & keywords and self._things.of(func.value) is None:
-            return _gone(names()["IExecutionContext.execute"])
-        if func.attr == "create_network" and node.args and _number(node.args[0]) not in (None, 0, 1):
-            entry = names()["NetworkDefinitionCreationFlag.EXPLICIT_BATCH"]
-            text = f"create_network({ast.unparse(node.args[0])})"
-            use = "1 << int(trt.NetworkDefinitionCreationFlag.NAME), where the name exists"
-            return Finding(0, text, "changed", "10 and 11: the bits have moved", use, entry.advice)
-        two = len(node.args) + len(keywords) < 3 and None not in keywords
-        if two and func.attr in ("add_quantize", "add_dequantize") and self._is(func.value, "INetworkDefinition"):
-            text, use = f"{func.attr}(x, scale)", f"network.{func.attr}(x, scale, type)"
-            return Finding(0, text, "changed", "11.4 (still in 10.16)", use, "The type is needed now; 8.6 takes none.")
+        match func:
+            case ast.Name(id="len") if len(node.args) == 1 and self._is(node.args[0], "ICudaEngine"):
+                return _gone(line, names()["ICudaEngine.__len__"], "len(engine)")
+            case ast.Attribute(attr="execute") if {"bindings", "batch_size"} & keywords:
+                return None if self._things.of(func.value) else _gone(line, names()["IExecutionContext.execute"])
+            case ast.Attribute(attr="create_network") if node.args and _number(node.args[0]) not in (None, 0, 1):
+                text = f"create_network({ast.unparse(node.args[0])})"
+                use = "1 << int(trt.NetworkDefinitionCreationFlag.NAME), where the name exists"
+                advice = names()["NetworkDefinitionCreationFlag.EXPLICIT_BATCH"].advice
+                return Finding(line, text, "changed", "10 and 11: the bits have moved", use, advice)
+            case ast.Attribute(attr="add_quantize" | "add_dequantize") if self._is(func.value, "INetworkDefinition"):
+                if len(node.args) + len(keywords) < 3 and None not in keywords:
+                    text, use = f"{func.attr}(x, scale)", f"network.{func.attr}(x, scale, type)"
+                    advice = "The type is needed now; 8.6 takes none."
+                    return Finding(line, text, "changed", "11.4 (still in 10.16)", use, advice)
         return None
 
+    def _managed(self, node: ast.expr) -> Finding | None:
+        """Looks at what is given to ``with``."""
+        thing = self._things.of(node)
+        if not thing or thing.what != "object" or thing.name not in _MANAGERS:
+            return None
+        use = "an ordinary assignment: TensorRT warns, and nothing is freed at the end of the block"
+        return Finding(node.lineno, f"with {thing.name}", "advice", "", use)
+
+    def _binding(self, node: ast.Subscript) -> Finding | None:
+        by_name = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
+        if not by_name or not self._is(node.value, "ICudaEngine"):
+            return None
+        return _gone(node.lineno, names()["ICudaEngine.get_binding_index"], "engine[name]")
+
+    def _shift(self, node: ast.BinOp) -> Finding | None:
+        """Looks for ``1 << trt.BuilderFlag.FP16``: a shift by a member of an enum."""
+        if not isinstance(node.op, ast.LShift) or not isinstance(node.right, ast.Attribute):
+            return None
+        owner = self._things.of(node.right.value)
+        if not owner or owner.what != "class" or names()[owner.name].kind != "enum":
+            return None
+        value = f"{owner.name}.{node.right.attr}"
+        use = f"1 << int(trt.{value})"
+        return Finding(_end(node.right), f"1 << {value}", "changed", "8.6 or before", use, "A TypeError.")
+
+    def _ignored(self, func: ast.Attribute) -> Finding | None:
+        """Looks at a call that is a statement of its own: nobody sees what it returns."""
+        if func.attr not in ("parse", "parse_from_file") or not self._is(func.value, "OnnxParser"):
+            return None
+        advice = "It returns False for a model that it cannot read; what follows then fails elsewhere."
+        use = f"if not parser.{func.attr}(…): read parser.get_error(i).desc()"
+        return Finding(_end(func), f"{func.attr} ignored", "advice", "", use, advice)
+
     def _guarded(self, node: ast.AST) -> bool:
-        """Whether ``node`` runs only after a test of a name, or on the old side of a test of the version."""
+        """Says whether ``node`` runs only after a test of a name, or on the old side of a test of the version."""
         for parent in self._things.parents(node):
             if parent not in self._tests:  # which may stand around thousands of nodes
                 self._tests[parent] = self._test(parent)
@@ -193,7 +204,7 @@ class Program:
         return False
 
     def _test(self, node: ast.AST) -> tuple[bool, Collection[ast.AST]]:
-        """What ``node`` says of the code inside: whether all of it is guarded, and else which of its parts are."""
+        """Says whether all of the code in ``node`` is guarded by it, and else which of its parts are."""
         if isinstance(node, ast.Try):
             return any(handler.type and _says(handler.type, "AttributeError") for handler in node.handlers), ()
         if isinstance(node, ast.BoolOp):
@@ -206,7 +217,7 @@ class Program:
         return any(map(_asks, ast.walk(node.test))), old
 
     def _new(self, test: ast.AST, follow: bool = True) -> bool | None:
-        """True for a test that newer versions pass, False for one that older versions pass, None for any other.
+        """Returns True for a test that newer versions pass, False for one that older ones pass, None for any other.
 
         ``follow``: whether a name may stand for the test that it was given; once, or ``a = not a`` would never end.
         """
@@ -224,7 +235,7 @@ class Program:
 
 
 def _asks(node: ast.AST) -> bool:
-    """Whether this is a call that asks for a name of TensorRT or a capability: hasattr, or has of helpers.trt."""
+    """Says whether a call asks for a name of TensorRT or a capability: hasattr, or has of helpers.trt."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return False
     if node.func.id == "hasattr":
@@ -234,13 +245,21 @@ def _asks(node: ast.AST) -> bool:
 
 
 def _says(node: ast.AST, text: str) -> bool:
-    """Whether a name or a string in ``node`` holds ``text``. (ast.dump fails with numbers of thousands of digits.)"""
+    """Says whether a name or string in ``node`` holds ``text``. ast.dump fails with numbers of thousands of digits."""
     said = (getattr(part, field, None) for part in ast.walk(node) for field in ("id", "attr", "value"))
     return any(isinstance(name, str) and text in name for name in said)
 
 
-def _gone(entry: Name, said: str = "") -> Finding:
-    return Finding(0, said or entry.name, "gone", entry.went, entry.use, entry.advice)
+def _end(node: ast.expr) -> int:
+    """Returns the line in which an expression ends, and the name of an attribute stands."""
+    return node.end_lineno or node.lineno
+
+
+def _gone(line: int, entry: Name | None, said: str = "") -> Finding | None:
+    """Makes the finding for a name, ``said`` otherwise if need be; None for one that is not gone."""
+    if entry is None or not entry.gone:
+        return None
+    return Finding(line, said or entry.name, "gone", entry.went, entry.use, entry.advice)
 
 
 def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | None:
@@ -248,16 +267,17 @@ def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | 
     if path == "pycuda.autoinit":
         use = "pycuda.driver.Device(0).retain_primary_context(), or cuda-bindings"
         advice = "It works, but makes a CUDA context of its own, which PyTorch and other libraries do not share."
-        return Finding(0, path, "advice", "", use, advice)
-    first, _, rest = f"{path}.".partition(".")
+        return Finding(alias.lineno, path, "advice", "", use, advice)
+    first, *rest = path.split(".")
     entry = names()[first] if first in ("uff", "graphsurgeon") else None
     if first == "tensorrt":
-        entry = names().get(path) or names().get(rest.split(".")[0]) or names().get(f"tensorrt.{rest.split('.')[0]}")
-    return _gone(entry) if entry and entry.gone else None
+        member = rest[0] if rest else ""
+        entry = names().get(path) or names().get(member) or names().get(f"tensorrt.{member}")
+    return _gone(alias.lineno, entry)
 
 
 def _number(node: ast.AST) -> int | None:
-    """The value of a number or of a shift of numbers, such as 1 << 1; None for all else, and beyond 64 bits."""
+    """Returns the value of a number or a shift of numbers, such as 1 << 1; None for all else, and beyond 64 bits."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
         left, right = _number(node.left), _number(node.right)
         number = None if left is None or right is None or right > 63 else left << right

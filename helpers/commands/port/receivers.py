@@ -1,4 +1,4 @@
-"""Which TensorRT object does an expression of somebody's code have? Found by reading, without running it.
+"""Finds out which TensorRT object an expression in a program is, by reading, without running it.
 
 Behind the command ``port`` (chapter 12). Follows imports of TensorRT, assignments, ``with``, attributes of ``self``,
 the results of the file's own functions and what they are given. A name that may be two things is none.
@@ -60,7 +60,7 @@ _NAMESAKES = 20  # functions of one name that are looked at: a call is compared 
 
 @dataclass(frozen=True)
 class Thing:
-    """``what`` is "module", "class" or "object"; ``name`` the class's, "" for the module."""
+    """A module, class or object of TensorRT, as ``what`` says. ``name``: the class's, "" for the module."""
 
     what: str
     name: str = ""
@@ -71,7 +71,7 @@ UNKNOWN = Thing("unknown")  # what some function returned
 
 
 class Receivers:
-    """Reads ``trees``, the parts of one program (one for a script, one for each cell of a notebook).
+    """One program. ``trees`` are its parts: one for a script, one for each code cell of a notebook.
 
     >>> tree = ast.parse("import tensorrt\\nb = tensorrt.Builder(None)\\nb")
     >>> Receivers([tree]).of(tree.body[-1].value).name
@@ -84,18 +84,11 @@ class Receivers:
         self._functions: dict[str, list[_Function]] = {}
         self._known: dict[tuple[ast.AST | None, str], Thing] = {}
         self._answers: dict[ast.AST, Thing | None] = {}  # of one round, in which what was known before it stays
-        telling: list[ast.AST] = []  # the few nodes from which anything is learnt
-        for node in (node for tree in trees for node in ast.walk(tree)):
-            scope = node if isinstance(node, _SCOPE) else self._scopes.get(node)
-            for child in ast.iter_child_nodes(node):
-                self._parents[child], self._scopes[child] = node, scope
-            if isinstance(node, _FUNCTION) and len(same := self._functions.setdefault(node.name, [])) < _NAMESAKES:
-                same.append(node)
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                self._import(node)
-            elif isinstance(node, _TELLING):
-                telling.append(node)
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        for node in nodes:
+            self._place(node)
         self.imports_tensorrt = any(thing != OTHER for thing in self._known.values())
+        telling = [node for node in nodes if isinstance(node, _TELLING)]  # the few from which anything is learnt
         imported = dict(self._known)
         for _ in range(4):  # each round carries what is known one call further
             before, self._known = self._known, dict(imported)
@@ -106,35 +99,51 @@ class Receivers:
                 break
         self._before, self._answers = self._known, {}
 
-    def of(self, node: ast.AST) -> Thing | None:
-        """What the expression ``node`` is, or None where that is not known."""
-        if node not in self._answers:  # each is asked for several times: of a chain of calls, twice as often per link
-            self._answers[node] = self._of(node)
-        return self._answers[node]
+    def _place(self, node: ast.AST) -> None:
+        """Notes what is inside the node and, if it is a function or an import, its names. The outer ones come first."""
+        scope = node if isinstance(node, _SCOPE) else self._scopes.get(node)
+        for child in ast.iter_child_nodes(node):
+            self._parents[child], self._scopes[child] = node, scope
+        if isinstance(node, _FUNCTION) and len(same := self._functions.setdefault(node.name, [])) < _NAMESAKES:
+            same.append(node)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                bound = self._scope(node), alias.asname or alias.name.split(".")[0]
+                self._known[bound] = self._imported(node, alias) or self._known.get(bound, OTHER)
 
-    def _of(self, node: ast.AST) -> Thing | None:
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            key = self._key(node)
-            found = key and self._look_up(key)
-            if found not in (None, UNKNOWN):
-                return found if found != OTHER else None
-            if isinstance(node, ast.Attribute):
-                found = self._attribute(self.of(node.value), node.attr) or found
-            by_name = node.id if isinstance(node, ast.Name) else node.attr
-            if found in (None, UNKNOWN) and key and by_name == "trt":
-                return Thing("module")
-            if found in (None, UNKNOWN) and key and self.imports_tensorrt and by_name in _BY_NAME:
-                return Thing("object", _BY_NAME[by_name])
-            return None if found == UNKNOWN else found
-        if isinstance(node, ast.Call):
-            return self._call(node)
-        if isinstance(node, (ast.IfExp, ast.BoolOp)):
-            parts = [node.body, node.orelse] if isinstance(node, ast.IfExp) else node.values
-            return next(filter(None, map(self.of, parts)), None)
-        return self.of(node.value) if isinstance(node, ast.NamedExpr) else None
+    def of(self, node: ast.AST) -> Thing | None:
+        """Returns what the expression ``node`` is, or None where that is not known."""
+        if node in self._answers:  # each is asked for several times: of a chain of calls, twice as often per link
+            return self._answers[node]
+        found = None
+        match node:
+            case ast.Name() | ast.Attribute():
+                found = self._named(node)
+            case ast.Call():
+                found = self._call(node)
+            case ast.IfExp():
+                found = self.of(node.body) or self.of(node.orelse)
+            case ast.BoolOp():
+                found = next(filter(None, map(self.of, node.values)), None)
+            case ast.NamedExpr():
+                found = self.of(node.value)
+        self._answers[node] = found
+        return found
+
+    def _named(self, node: ast.Name | ast.Attribute) -> Thing | None:
+        key = self._key(node)
+        found = self._look_up(key) if key else None
+        if found not in (None, UNKNOWN):
+            return found if found != OTHER else None
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        if isinstance(node, ast.Attribute) and (member := self._attribute(self.of(node.value), name)):
+            return member
+        if key and name == "trt":
+            return Thing("module")
+        return Thing("object", _BY_NAME[name]) if key and self.imports_tensorrt and name in _BY_NAME else None
 
     def parents(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes around ``node``, from the inside out."""
+        """Yields the nodes around ``node``, from the inside out."""
         around = self._parents.get(node)
         while around:
             yield around
@@ -152,37 +161,29 @@ class Receivers:
         return Thing("class", name) if entry and entry.kind in ("class", "enum") else None
 
     def _call(self, node: ast.Call) -> Thing | None:
-        called = self.of(node.func)
-        text = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-        if isinstance(text, str) and _MODULE.match(text) and _imports(node.func):
-            return Thing("module")  # importlib.import_module("tensorrt") and the like
+        called, func = self.of(node.func), node.func
+        if _imports(node):
+            return Thing("module")
         if called and called.what == "class":
             return Thing("object", called.name)
-        if isinstance(node.func, ast.Attribute):
-            base, method = self.of(node.func.value), node.func.attr
+        if isinstance(func, ast.Attribute):
+            base = self.of(func.value)
             if base and base.what == "object":
-                if method == "__enter__":
-                    return base
-                found = _TYPED.get((base.name, method)) or _RESULTS.get(method)
-                if not found and base.name == "INetworkDefinition" and method.startswith("add_"):
-                    found = _TYPED.get((base.name, method.removesuffix("_nd")), "ILayer")
-                if not found and base.name.endswith("Layer") and method in ("get_input", "get_output"):
-                    found = "ITensor"
-                return Thing("object", found) if found else None
-            if method in _RESULTS and method not in self._functions:
-                return Thing("object", _RESULTS[method])
+                return _result(base, func.attr)
+            if func.attr in _RESULTS and func.attr not in self._functions:
+                return Thing("object", _RESULTS[func.attr])
         returned = {self._before.get((f, "return")) for f in self._called(node)} - {None, UNKNOWN}
         return returned.pop() if len(returned) == 1 and OTHER not in returned else None
 
     def _called(self, node: ast.Call) -> list[_Function]:
-        """The file's own functions that ``node`` may call."""
+        """Returns the program's own functions that ``node`` may call."""
         func = node.func
         if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in ("self", "cls"):
             return self._functions.get(func.attr, [])
         return self._functions.get(func.id, []) if isinstance(func, ast.Name) else []
 
     def _scope(self, node: ast.AST, kind: tuple = _SCOPE) -> ast.AST | None:
-        """The innermost scope; all modules are one, None, since the cells of a notebook share their names."""
+        """Returns the innermost scope; all modules are one, None, since the cells of a notebook share their names."""
         scope = self._scopes.get(node)
         while scope is not None and not isinstance(scope, kind):
             scope = self._scopes.get(scope)
@@ -225,24 +226,25 @@ class Receivers:
         self._set(self._key(target), thing or (UNKNOWN if own or isinstance(value, ast.Name) else OTHER))
 
     def _learn(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                self._bind(target, node.value)
-        elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
-            self._bind(node.target, node.value)
-        elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-            self._bind(node.optional_vars, node.context_expr)
-        elif isinstance(node, (ast.For, ast.comprehension)):
-            self._bind(node.target, None)
-        elif isinstance(node, ast.arg) and node.annotation is not None:
-            annotated = self.of(node.annotation)
-            if annotated and annotated.what == "class":
-                self._set((self._scope(node), node.arg), Thing("object", annotated.name))
-        elif isinstance(node, ast.Return) and node.value is not None and (thing := self.of(node.value)):
-            self._set((self._scope(node, _FUNCTION), "return"), thing)
-        elif isinstance(node, ast.Call):
-            for function in self._called(node):
-                self._pass(node, function)
+        match node:
+            case ast.Assign():
+                for target in node.targets:
+                    self._bind(target, node.value)
+            case ast.AnnAssign() | ast.NamedExpr():
+                self._bind(node.target, node.value)
+            case ast.withitem(optional_vars=ast.expr() as target):
+                self._bind(target, node.context_expr)
+            case ast.For() | ast.comprehension():
+                self._bind(node.target, None)
+            case ast.arg(annotation=ast.expr() as annotation):
+                if (annotated := self.of(annotation)) and annotated.what == "class":
+                    self._set((self._scope(node), node.arg), Thing("object", annotated.name))
+            case ast.Return(value=ast.expr() as value):
+                if thing := self.of(value):
+                    self._set((self._scope(node, _FUNCTION), "return"), thing)
+            case ast.Call():
+                for function in self._called(node):
+                    self._pass(node, function)
 
     def _pass(self, call: ast.Call, function: _Function) -> None:
         parameters = [*function.args.posonlyargs, *function.args.args]
@@ -253,23 +255,30 @@ class Receivers:
             if thing := self.of(value):
                 self._set((function, name), thing)
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        scope = self._scope(node)
-        for alias in node.names:
-            self._known.setdefault((scope, alias.asname or alias.name.split(".")[0]), OTHER)
-            bound = alias.asname or alias.name.split(".")[0]
-            if isinstance(node, ast.Import):
-                if _MODULE.fullmatch(alias.name.split(".")[0]):
-                    self._known[scope, bound] = Thing("module")
-            elif _MODULE.fullmatch(node.module or "") and node.level == 0:
-                thing = self._attribute(Thing("module"), alias.name)
-                if thing:
-                    self._known[scope, bound] = thing
-            elif alias.name == "trt" and _OWN.search(node.module or ""):
-                self._known[scope, bound] = Thing("module")
+    def _imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Thing | None:
+        if isinstance(node, ast.Import):
+            return Thing("module") if _MODULE.fullmatch(alias.name.split(".")[0]) else None
+        if _MODULE.fullmatch(node.module or "") and node.level == 0:
+            return self._attribute(Thing("module"), alias.name)
+        return Thing("module") if alias.name == "trt" and _OWN.search(node.module or "") else None
 
 
-def _imports(func: ast.AST) -> bool:
-    """Whether what is called, or its module, has "import" in its name, as importlib.import_module has."""
-    names = (getattr(part, name, "") for part in (func, getattr(func, "value", None)) for name in ("id", "attr"))
-    return any("import" in name for name in names)
+def _result(owner: Thing, method: str) -> Thing | None:
+    """Returns what a method of an object returns."""
+    if method == "__enter__":
+        return owner
+    found = _TYPED.get((owner.name, method)) or _RESULTS.get(method)
+    if not found and owner.name == "INetworkDefinition" and method.startswith("add_"):
+        found = _TYPED.get((owner.name, method.removesuffix("_nd")), "ILayer")
+    if not found and owner.name.endswith("Layer") and method in ("get_input", "get_output"):
+        found = "ITensor"
+    return Thing("object", found) if found else None
+
+
+def _imports(call: ast.Call) -> bool:
+    """Says whether a call imports TensorRT, as importlib.import_module("tensorrt") does, by any name with "import"."""
+    match call.args:
+        case [ast.Constant(value=str(text)), *_] if _MODULE.match(text):
+            parts = (call.func, getattr(call.func, "value", None))
+            return any("import" in getattr(part, name, "") for part in parts for name in ("id", "attr"))
+    return False

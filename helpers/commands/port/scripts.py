@@ -1,7 +1,7 @@
-"""What in my script or notebook does TensorRT no longer have? ``tensorrt-workbook port FILE``; chapter 12.
+"""Reads scripts and notebooks for ``port``, which lists what TensorRT no longer has in them (chapter 12).
 
-A report with line numbers, the release in which each name went and what to write today; nothing is changed and nothing
-is run. It reads what is written: names made at run time (getattr) stay unseen. Needs rich for the terminal.
+Each finding has its line, the release in which the name went and what to write today. Nothing is changed and nothing is
+run. Names that are made at run time (getattr) stay unseen. Standard library only.
 
 Any file may be given: what cannot be read in a moment is refused in one line (UnreadableSource).
 """
@@ -52,10 +52,10 @@ class UnreadableSource(ValueError):
 
 
 def port(path: str | Path) -> list[Finding]:
-    """All outdated calls of a script (.py) or notebook (.ipynb), from top to bottom.
+    """Returns all outdated calls of a script (.py) or notebook (.ipynb), from top to bottom.
 
-    Raises OSError where it cannot be opened, and UnreadableSource where it is no Python 3 (or no notebook), no regular
-    file, or larger than 16 MB; half a million characters of code are the most.
+    Raises OSError for a file that cannot be opened. Raises UnreadableSource for one that is no Python 3 or no notebook,
+    is no regular file, or has more than 16 MB, or more than half a million characters of code.
     """
     path = Path(path)
     if path.suffix != ".ipynb":
@@ -64,7 +64,7 @@ def port(path: str | Path) -> list[Finding]:
     for number, source in _code_cells(path):
         if not _OTHER_LANGUAGE.match(source):
             trees[number] = _parse(without_magics(source), f"{path}, cell {number}")
-            if source.lstrip().startswith("%%needs"):  # helpers.needs: runs only where it can
+            if source.lstrip().startswith("%%needs"):  # helpers.workbook.needs: runs only where it can
                 guarded.add(number)
     return [
         dataclasses.replace(finding, cell=number, guarded=finding.guarded or number in guarded)
@@ -74,7 +74,7 @@ def port(path: str | Path) -> list[Finding]:
 
 
 def port_source(source: str, name: str = "<source>") -> list[Finding]:
-    """All outdated calls of the text of a script. Raises UnreadableSource, which calls it ``name``.
+    """Returns all outdated calls of the text of a script. Raises UnreadableSource, which calls it ``name``.
 
     >>> [(finding.line, finding.name, finding.when) for finding in port_source("engine.num_bindings")]
     [(1, 'ICudaEngine.num_bindings', '10.0.0')]
@@ -83,7 +83,7 @@ def port_source(source: str, name: str = "<source>") -> list[Finding]:
 
 
 def read_source(path: Path) -> str:
-    """The text of a script, in the encoding that it declares. Raises OSError and UnreadableSource."""
+    """Returns the text of a script, in the encoding that it declares. Raises OSError and UnreadableSource."""
     content = _read(path)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
@@ -96,7 +96,7 @@ def read_source(path: Path) -> str:
 
 
 def without_magics(source: str) -> str:
-    """A notebook's cell as Python: without magics and shell lines, but with what ``%time`` runs.
+    """Returns a notebook's cell as Python: without magics and shell lines, but with what ``%time`` runs.
 
     Lines keep their numbers. A line is taken for one only where a statement begins: ``% a`` may also go on with an
     expression from the line above, or stand in a string.
@@ -123,8 +123,9 @@ def without_magics(source: str) -> str:
 
 
 def _open(line: str, quote: str, depth: int) -> tuple[str, int, bool]:
-    """What is open after a line, if ``quote`` and ``depth`` were before it: the quotation mark of a string, so many
-    brackets, and whether a backslash at the end continues the line."""
+    """Follows a line, before which the string that ``quote`` began is open ("" for none), and ``depth`` brackets.
+
+    Returns both for the end of the line, and whether a backslash continues it."""
     at, goes_on = 0, False
     while found := (_STRING[quote] if quote else _CODE).search(line, at):
         at, text = found.end(), found[0]
@@ -139,7 +140,7 @@ def _open(line: str, quote: str, depth: int) -> tuple[str, int, bool]:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a regular file. Raises OSError and UnreadableSource."""
+    """Reads the content of a regular file. Raises OSError and UnreadableSource."""
     try:
         with open_regular(path) as file:
             content = file.read(LARGEST_FILE + 1)
@@ -151,7 +152,7 @@ def _read(path: Path) -> bytes:
 
 
 def _code_cells(path: Path) -> list[tuple[int, str]]:
-    """The sources of a notebook's code cells, each with the number of its cell. Raises OSError and UnreadableSource."""
+    """Reads a notebook's code cells, each with its number, from 1. Raises OSError and UnreadableSource."""
     content = _read(path)
     try:
         cells = enumerate(json.loads(content.decode("utf-8"))["cells"], 1)
@@ -178,7 +179,7 @@ def _limit(source: str, name: str) -> None:
 
 
 def _accents(text: str) -> int:
-    """The largest number of combining characters in a row."""
+    """Counts the most combining characters in a row."""
     runs = itertools.groupby(text, key=lambda letter: unicodedata.combining(letter) > 0)
     return max((sum(1 for _ in run) for combining, run in runs if combining), default=0)
 
@@ -209,12 +210,12 @@ def _parse(source: str, name: str) -> ast.AST:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without Python's warnings about what others wrote, such as an invalid escape sequence."""
+    """Silences Python's warnings about what others wrote, such as an invalid escape sequence."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def counts(finding: Finding) -> bool:
-    """False for what still works or is guarded."""
+    """Says whether a finding counts as outdated: not if it is advice, or guarded by a test of the version or name."""
     return finding.level != "advice" and not finding.guarded
