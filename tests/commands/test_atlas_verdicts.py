@@ -8,6 +8,8 @@ import pytest
 
 from helpers.commands.check import atlas, operator_trials
 from helpers.commands.check.report import Operator, Report
+from helpers.commands.check.trial import KEYS
+from helpers.trt import NAMES
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,12 @@ def test_verdict_of_counts(counts, verdict):
 
 def test_no_atlas(tmp_path):
     assert atlas.read_atlas(tmp_path / "none.json") == {"runs": {}, "operators": {}}
+
+
+def test_a_reader_meets_one_wording_for_tensorrt_for_rtx():
+    assert atlas.known_verdicts("Relu").keys() == {atlas.release_name(key) for key in atlas.read_atlas()["runs"]}
+    assert "RTX" not in "".join(atlas.known_verdicts("Relu")).replace("TensorRT for RTX", "")
+    assert atlas.release_name(f"{KEYS['tensorrt_rtx']} 1") == f"{NAMES['tensorrt_rtx']} 1"
 
 
 def test_elsewhere_in_a_report(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def _hostile_folder(folder: Path) -> Path:
 
 
 def _try(content: bytes, build: bool, secret: Path, worker: Worker) -> list[str]:
-    """Checks one model; what is to be counted of it."""
+    """Checks one model. Returns what is to be counted of it."""
     home = secret.parent / "model"
     (home / "model.onnx").write_bytes(content)
     before = sorted(os.listdir(home))

@@ -1,4 +1,7 @@
-"""Will it convert? ``tensorrt-workbook check MODEL.onnx``, and ``check("model.onnx")`` in Python (chapter 08)."""
+"""Says whether TensorRT will take an ONNX model: ``tensorrt-workbook check MODEL.onnx`` (chapter 08).
+
+In Python: ``check("model.onnx")``. The command line needs rich, and onnx for what it reads.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the report, as the arguments say, and returns its exit code."""
+    """Prints the report, as the arguments say. Returns its exit code, or 2 if it cannot be written."""
     report = check(arguments.model, arguments.build, arguments.timeout, int(arguments.memory * 1e9))
     unwritten = None
     if arguments.html:  # before anything is printed: a pipe that closes early does not cost the page
@@ -58,7 +61,7 @@ def _positive(text: str) -> float:
 
 
 def _page(text: str) -> str:
-    """Where a report may be written: no model and no device is lost to it, only an older page."""
+    """Takes a place for the report: no model and no device may be lost to it, only an older page."""
     if not os.path.exists(text):
         return text
     if not os.path.isfile(text):

@@ -1,4 +1,4 @@
-"""``python -m inference.commands.check`` in a package that this was copied into (chapter 12)."""
+"""Runs ``python -m inference.commands.check`` in a package that this was copied into (chapter 12)."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What people do about what TensorRT says of a model (chapter 08). Standard library only.
+"""Advises what to do about what TensorRT says of a model (chapter 08). Standard library only.
 
 >>> propose_profile({"image": ["batch", 3, 224, 224]})
 {'image': ((1, 3, 224, 224), (8, 3, 224, 224), (32, 3, 224, 224))}
@@ -14,6 +14,7 @@ REWRITE = (
     "write it with other operators in PyTorch and export again, replace the node with onnx-graphsurgeon, or cut the "
     "model there and run the rest elsewhere (chapter 08)"
 )
+BESIDE = "export with external_data=False, or copy the file beside the model"
 
 # A pattern in a parser's or builder's message -> what people do. The first that fits is taken.
 KNOWN: list[tuple[str, str]] = [
@@ -57,10 +58,7 @@ KNOWN: list[tuple[str, str]] = [
         "no runners that implement it|Could not find any implementation",
         f"TensorRT has no kernel for this layer with these types or on these GPUs: {REWRITE}",
     ),
-    (
-        "Failed to import initializer|external data|is not in ",
-        "put the file of external data beside the model, or export with external_data=False",
-    ),
+    ("Failed to import initializer|external data|is not in ", BESIDE),
     ("cudaError|out of memory", "free memory of the GPU, or lower workspace in BuildOptions"),
 ]
 OTHERWISE = f"try another opset (torch.onnx.export(..., opset_version=17 or later)), {FOLD}; or {REWRITE}"
@@ -75,7 +73,7 @@ FIRST_AXIS, IMAGE_AXIS, OTHER_AXIS = (1, 8, 32), (64, 224, 512), (1, 16, 64)
 
 
 def advice(message: str) -> str:
-    """What people do about a message of TensorRT's parser or builder, as one sentence."""
+    """Returns what people do about a message of TensorRT's parser or builder, as one sentence."""
     for pattern, sentence in KNOWN:
         if re.search(pattern, message, re.IGNORECASE):
             return sentence
@@ -83,10 +81,10 @@ def advice(message: str) -> str:
 
 
 def propose_profile(inputs: Mapping[str, Sequence[int | str] | None]) -> dict[str, tuple]:
-    """An optimization profile for the inputs that have dynamic axes: name -> (min, opt, max) shapes.
+    """Proposes an optimization profile for the inputs that have dynamic axes: name -> (min, opt, max) shapes.
 
-    ``inputs``: name -> shape, with a string for each dynamic axis. Axes of one name get one range everywhere. The
-    ranges are guesses by name and place: say what your program will really use.
+    ``inputs``: name -> shape, with a string for each dynamic axis; None for an unknown rank. Axes of one name get one
+    range everywhere. The ranges are guesses by name and place: say what your program will really use.
     """
     ranges: dict[str, tuple[int, int, int]] = {}
     profile = {}

@@ -1,4 +1,6 @@
-"""What is known of an operator with other releases of TensorRT: the operator atlas in data/ (chapter 08).
+"""Reads the operator atlas in data/: what each measured release makes of an ONNX operator (chapter 08).
+
+Standard library only.
 
 >>> known_verdicts("NoSuchOperator")
 {}
@@ -13,29 +15,30 @@ from pathlib import Path
 from .report import BUILDS, CRASHES, DOES_NOT_BUILD, NEEDS_CONSTANT, NOT_SUPPORTED
 
 ATLAS = Path(__file__).parents[3] / "data" / "atlas.json"
-OUTCOMES = (
-    "built",
-    "constant",
-    "parsed",
-    "refused",
-    "crashed",
-)  # of a case; constant: only with constant inputs
+# Of a case, the best first. "constant": it builds once the inputs after the first are constants.
+OUTCOMES = ("built", "constant", "parsed", "refused", "crashed")
 
 
 @functools.lru_cache(maxsize=1)
 def read_atlas(path: Path = ATLAS) -> dict:
-    """The atlas: ``runs`` says how each release was measured, ``operators`` how many cases of an operator did what.
+    """Reads the atlas: ``runs`` says how each release was measured, ``operators`` how many cases of each did what.
 
-    Empty where there is no such file. Raises ValueError for one that is damaged.
+    Both are empty where there is no such file. Raises ValueError for one that is damaged.
     """
     if not path.is_file():
         return {"runs": {}, "operators": {}}
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def release_name(key: str) -> str:
+    """Names a release for a reader: "TensorRT for RTX 1.7.1" for the atlas' "TensorRT-RTX 1.7.1"."""
+    return key.replace("TensorRT-RTX", "TensorRT for RTX")
+
+
 def known_verdicts(operator: str) -> dict[str, str]:
-    """What each measured release makes of an ONNX operator: {"TensorRT 8.6.1": "builds in 3 of 12 cases", …}."""
-    return {release: _verdict(counts) for release, counts in read_atlas()["operators"].get(operator, {}).items()}
+    """Returns each release's verdict on an ONNX operator: {"TensorRT 8.6.1": "builds in 3 of 12 cases", …}."""
+    columns = read_atlas()["operators"].get(operator, {})
+    return {release_name(key): _verdict(counts) for key, counts in columns.items()}
 
 
 def _verdict(counts: dict) -> str:

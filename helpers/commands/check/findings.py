@@ -1,4 +1,4 @@
-"""From what ONNX tells about a model to what is wrong with it, and what people do about that (chapter 08).
+"""Judges what ONNX tells about a model: what is wrong with it, and what to do about that (chapter 08).
 
 Standard library only.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from .advice import propose_profile
+from .advice import BESIDE, propose_profile
 from .report import MOST, Operator, Report, Tensor
 
 # What onnx.checker refuses because it is older than the model, or does not know a plugin: TensorRT may know better.
@@ -21,11 +21,23 @@ IGNORANCE = r"No Op registered for |Your model ir_version \d+ is higher|No opset
 LISTS = {"inputs": "inputs", "outputs": "outputs", "opsets": "opsets", "operators": "kinds of operators",
          "external": "files of external data", "no_outputs": "nodes without an output",
          "zero_divisions": "divisions by zero"}  # fmt: skip
-COPY = "export with external_data=False, or copy the file beside the model"
+# Of weights: how bad it is, what it is, and what to do.
+WEIGHTS = {
+    "nan": ("warning", "NaN weights", "look for the step in training or in the conversion that made them; every output "
+            "that they reach is NaN"),
+    "inf": ("warning", "infinite weights", "replace -inf in masks by a large finite number, such as -1e4 for FP16"),
+    "fp16_overflow": ("warning", "weights beyond 65504, which become infinite in FP16", "keep that layer in FP32 or "
+                      "BF16, or rescale"),
+    "fp16_subnormal": ("note", "weights below 2**-14, which lose precision in FP16", "nothing for FP32; for FP16 "
+                       "compare the outputs, as in chapter 10"),
+}  # fmt: skip
 
 
 def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
-    """Fills the report with the ``facts`` of ``model_facts``; False if the model is not valid ONNX."""
+    """Fills the report with the ``facts`` of ``model_facts``. Returns False if the model is not valid ONNX.
+
+    ``narrow_int64``: whether this TensorRT makes INT32 of INT64.
+    """
     report.ir_version, report.producer, report.opsets = facts["ir_version"], facts["producer"], facts["opsets"]
     report.inputs = [Tensor(**tensor) for tensor in facts["inputs"]]
     report.outputs = [Tensor(**tensor) for tensor in facts["outputs"]]
@@ -49,20 +61,23 @@ def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
 
 
 def _judge_external(report: Report, files: list[dict]) -> bool:
-    for file in files:
+    wrong = [file for file in files if file["wrong"]]
+    for file in wrong:
         tensor, name = f"tensor {file['tensor']!r}", file["name"]
-        if file["wrong"] == "outside":
-            what = f"external data of {tensor} lies outside the model's folder: {name!r}"
-            todo = f"{COPY}; paths with .., absolute paths and links that lead elsewhere are refused"
-            report.add("error", what, todo, name)
-        elif file["wrong"] == "missing":
-            report.add("error", f"external data is missing: {tensor} is in {name!r}", COPY, name)
-        elif file["wrong"] == "special":
-            report.add("error", f"external data of {tensor} is in {name!r}, which is no regular file", COPY, name)
-        elif file["wrong"] == "short":
-            what = f"external data is cut short: {tensor} is not within the {file['bytes']:,} bytes of {name!r}"
-            report.add("error", what, "copy the file again, or repeat the export", name)
-    return not any(file["wrong"] for file in files)
+        what, todo = {
+            "outside": (
+                f"external data of {tensor} lies outside the model's folder: {name!r}",
+                f"{BESIDE}; paths with .., absolute paths and links that lead elsewhere are refused",
+            ),
+            "missing": (f"external data is missing: {tensor} is in {name!r}", BESIDE),
+            "special": (f"external data of {tensor} is in {name!r}, which is no regular file", BESIDE),
+            "short": (
+                f"external data is cut short: {tensor} is not within the {file['bytes']:,} bytes of {name!r}",
+                "copy the file again, or repeat the export",
+            ),
+        }[file["wrong"]]
+        report.add("error", what, todo, name)
+    return not wrong
 
 
 def _judge_checker(report: Report, facts: dict) -> bool:
@@ -89,64 +104,40 @@ def _judge_graph(report: Report, facts: dict) -> None:
     if not facts["outputs"]:
         report.add("error", "the graph has no output", "name the outputs in the export")
     for node in facts["no_outputs"]:
-        report.add(
-            "error",
-            "this node has no output: TensorRT's parser crashes on such a node (SIGSEGV)",
-            "remove the node, e.g. with onnx-graphsurgeon: graph.cleanup()",
-            node,
-        )
+        what = "this node has no output: TensorRT's parser crashes on such a node (SIGSEGV)"
+        report.add("error", what, "remove the node, e.g. with onnx-graphsurgeon: graph.cleanup()", node)
     for node, both in facts["zero_divisions"]:
         what = "divides an integer by a constant that is zero"
         if both:
             what += ": TensorRT computes that while it builds, and crashes (SIGFPE)"
-        report.add(
-            "error" if both else "warning", what, "mend the constant; often a stride or a size that became 0", node
-        )
+        todo = "mend the constant; often a stride or a size that became 0"
+        report.add("error" if both else "warning", what, todo, node)
     for tensor in report.inputs:
         if tensor.shape is None and tensor.type not in ("sequence_type", "optional_type"):
-            report.add(
-                "warning",
-                "the rank of this input is not known, so no profile can be proposed",
-                "export with an example input, or write the shape into the graph",
-                f"input {tensor.name!r}",
-            )
+            what = "the rank of this input is not known, so no profile can be proposed"
+            todo = "export with an example input, or write the shape into the graph"
+            report.add("warning", what, todo, f"input {tensor.name!r}")
 
 
 def _judge_types(report: Report, facts: dict, narrow_int64: bool) -> None:
     if facts["doubles"]:
-        report.add(
-            "warning",
-            "double precision (DOUBLE) silently becomes FLOAT in TensorRT",
-            "export model.float(), and feed float32: then what you compare with is what runs",
-            some(facts["doubles"], facts["more"].get("doubles", 0)),
-        )
+        what = "double precision (DOUBLE) silently becomes FLOAT in TensorRT"
+        todo = "export model.float(), and feed float32: then what you compare with is what runs"
+        report.add("warning", what, todo, some(facts["doubles"], facts["more"].get("doubles", 0)))
     if narrow_int64 and facts["int64"]:
-        report.add(
-            "warning",
-            "INT64 silently becomes INT32 in this TensorRT",
-            "nothing for shapes and indices below 2**31; else use TensorRT 10 or later",
-            some(facts["int64"], facts["more"].get("int64", 0)),
-        )
+        todo = "nothing for shapes and indices below 2**31; else use TensorRT 10 or later"
+        where = some(facts["int64"], facts["more"].get("int64", 0))
+        report.add("warning", "INT64 silently becomes INT32 in this TensorRT", todo, where)
 
 
 def _judge_weights(report: Report, facts: dict) -> None:
-    advice = {
-        "nan": ("NaN weights", "look for the step in training or in the conversion that made them; every output "
-                "that they reach is NaN"),
-        "inf": ("infinite weights", "replace -inf in masks by a large finite number, such as -1e4 for FP16"),
-        "fp16_overflow": ("weights beyond 65504, which become infinite in FP16", "keep that layer in FP32 or BF16, "
-                          "or rescale"),
-        "fp16_subnormal": ("weights below 2**-14, which lose precision in FP16", "nothing for FP32; for FP16 compare "
-                           "the outputs, as in chapter 05"),
-    }  # fmt: skip
-    for kind, (what, todo) in advice.items():
+    for kind, (severity, what, todo) in WEIGHTS.items():
         if names := facts["suspicious"].get(kind):
-            severity = "note" if kind == "fp16_subnormal" else "warning"
             where = some(names, facts["more"].get(kind, 0))
             report.add(severity, f"{facts['weights'][kind]:,} {what}", todo, where)
 
 
 def some(names: list[str], more: int = 0) -> str:
-    """The first three names, and how many more there are; ``more`` of them are not in the list."""
+    """Joins the first three names, and says how many more there are; ``more`` of them are not in the list."""
     more += max(0, len(names) - 3)
     return ", ".join(names[:3]) + (f" and {more:,} more" if more else "")

@@ -1,4 +1,4 @@
-"""Will it convert? ``check("model.onnx")`` says what TensorRT will make of a model, and is safe (chapter 08).
+"""Checks what TensorRT will make of a model, safely: ``check("model.onnx")`` (chapter 08).
 
 Everything that reads the model runs in a worker process within limits, so no model can take this process down.
 Standard library only; the worker needs onnx, the report as text needs rich.
@@ -20,6 +20,7 @@ from typing import Any
 from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 from .advice import advice
+from .atlas import release_name
 from .findings import judge_facts, some
 from .operator_trials import judge_operators, recall_operators
 from .report import CONVERTIBLE, NOT_CONVERTIBLE, PARSED, SEVERITIES, Report
@@ -30,7 +31,7 @@ _TRIAL, _FACTS = f"{__package__}.trial", f"{__package__}.model_facts"
 
 
 class LimitReached(Exception):
-    """The check has to end here; the message says at which of its limits."""
+    """Raised where the check has to end; the message says at which of its limits."""
 
 
 def check(
@@ -72,7 +73,7 @@ def check(
 
 @contextmanager
 def _as_file(model: bytes | Any) -> Iterator[Path]:
-    """The model in a folder of its own, and nothing of it in this process."""
+    """Writes the model into a folder of its own, and keeps nothing of it in this process."""
     if not isinstance(model, (bytes, bytearray, memoryview)):
         if not hasattr(model, "SerializeToString"):
             raise TypeError(f"model is a {type(model).__name__}; give a path, bytes or an onnx.ModelProto")
@@ -94,7 +95,7 @@ def _as_file(model: bytes | Any) -> Iterator[Path]:
 
 
 def check_worker() -> Worker:
-    """A worker for many calls of :func:`check`: close it afterwards, or use it in a ``with`` statement."""
+    """Starts a worker for many calls of :func:`check`: close it afterwards, or use it in a ``with`` statement."""
     return Worker(preload=f"{_TRIAL}:warm_up")
 
 
@@ -108,6 +109,7 @@ class _Check:
         self.step = "TensorRT was being loaded"
 
     def run(self, build: bool) -> None:
+        """Takes all steps, and writes verdict and summary."""
         report, stopped = self.report, ""
         try:
             if not self.judge(build):
@@ -130,7 +132,7 @@ class _Check:
             report.summary += f" ({stopped})" if stopped else ""
 
     def judge(self, build: bool) -> bool:
-        """All steps. False where there is nothing to be converted, or nothing to do it with: the summary says why."""
+        """Takes all steps. Returns False where there is no model, or no TensorRT: the summary says why."""
         report = self.report
         try:
             here = self.call(f"{_TRIAL}:warm_up")
@@ -138,7 +140,7 @@ class _Check:
             report.verdict = NOT_CONVERTIBLE
             report.summary = f"TensorRT cannot be used here ({error}): tensorrt-workbook doctor says why"
             return False
-        report.tensorrt = here["tensorrt"]
+        report.tensorrt = release_name(here["tensorrt"])
         self.step = "the model was being read"
         facts, failure = self.attempt(f"{_FACTS}:facts", self.path)
         if failure:
@@ -156,6 +158,7 @@ class _Check:
         return True
 
     def parse(self, facts: dict, build: bool) -> None:
+        """Parses the model, builds it if asked, and judges its operators."""
         report = self.report
         self.step = "TensorRT was parsing the model"
         parsed, failure = self.attempt(f"{_TRIAL}:parse", self.path)
@@ -174,19 +177,12 @@ class _Check:
             for operator in report.operators:
                 operator.verdict = PARSED
             if not report.layers:
-                report.add(
-                    "warning",
-                    "the network has no layer: outputs are inputs or constants",
-                    "see that the export traced what you meant",
-                )
+                what = "the network has no layer: outputs are inputs or constants"
+                report.add("warning", what, "see that the export traced what you meant")
             for name in parsed["shape_inputs"]:
-                report.add(
-                    "warning",
-                    "TensorRT uses the values of this input as a shape, so a profile must give them"
-                    + (": it was not built" if build else ""),
-                    "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)",
-                    name,
-                )
+                what = "TensorRT uses the values of this input as a shape, so a profile must give them"
+                todo = "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)"
+                report.add("warning", f"{what}: it was not built" if build else what, todo, name)
             if build and not parsed["shape_inputs"]:
                 stage, message = "built", self.build()
         if parsed and parsed["more"]:
@@ -196,7 +192,7 @@ class _Check:
         judge_operators(report, facts, self.path, self.attempt, stage, message, errors)
 
     def build(self) -> str | None:
-        """Returns why there is no plan, or None."""
+        """Builds the model. Returns why there is no plan, or None."""
         report = self.report
         self.step = "TensorRT was building the model"
         built, failure = self.attempt(f"{_TRIAL}:build_as_proposed", self.path)
@@ -209,12 +205,14 @@ class _Check:
         return message
 
     def blame(self, what: str, where: str) -> None:
+        """Adds an error, with what people do about it."""
         self.report.add("error", what, advice(what), where)
 
     def attempt(self, function: str, *arguments, **named) -> tuple[Any, str | None]:
-        """What the call returned, or why it did not: "crashes TensorRT (SIGSEGV)". After a death it is tried again.
+        """Calls; once more after a worker's death. Returns the result, or None and why: "crashes TensorRT (SIGSEGV)".
 
-        Raises LimitReached."""
+        Raises LimitReached.
+        """
         for last in (False, True):
             try:
                 return self.call(function, *arguments, **named), None
@@ -226,7 +224,7 @@ class _Check:
         raise AssertionError("unreachable")
 
     def call(self, function: str, *arguments, **named) -> Any:
-        """A call in the worker within what is left of the check's time and memory."""
+        """Calls in the worker, within what is left of the check's time and memory. Raises WorkerError, LimitReached."""
         left, memory = self.end - time.monotonic(), self.memory
         if memory is not None:
             memory -= max(0, resident_memory(os.getpid()) - self.before)

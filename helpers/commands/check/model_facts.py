@@ -1,4 +1,4 @@
-"""What ONNX alone tells about a model: checker, types, operators, inputs, external data, weights (chapter 08).
+"""Reads what ONNX alone tells about a model: checker, types, operators, inputs, weights (chapter 08).
 
 Needs onnx. It reads what a stranger may have made, in C++ that can crash: let a ``helpers.worker.Worker`` call it.
 
@@ -21,13 +21,12 @@ import numpy as np
 
 from ...model_files import all_tensors, inside, locations
 from .model_weights import NAME, brief, count_weights, external_part
-from .report import MOST
+from .report import MOST, NODES
 
 LARGE = 8192  # bytes; shape inference needs no tensor above that, and a trial no true values
 VALUES = 1 << 22  # in all vectors of a model, that shape inference may follow; each takes 60 bytes of memory
 MOST_AXES = 100  # of a shape that are told; TensorRT has 8
 MESSAGE = 2000  # characters
-NODES = 3  # of each operator that may be tried alone
 DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto's UINT8, INT8, UINT16, INT16, INT32, INT64, UINT32, UINT64
 
@@ -44,7 +43,7 @@ class Contents(NamedTuple):
 
 
 def facts(path: str) -> dict:
-    """All findings, as a dict for JSON. ``unusable`` says why this is no model at all, and is None if it is one.
+    """Returns all findings, as a dict for JSON. ``unusable`` says why this is no model at all; None if it is one.
 
     No list is longer than ``MOST``: ``more`` says by its name how many are left out.
     """
@@ -86,7 +85,7 @@ def facts(path: str) -> dict:
 
 
 def shortened(found, most: int = MOST, longest: int = MESSAGE):
-    """The same for JSON and for a reader: no long lists or texts, and no bytes."""
+    """Returns the same for JSON and for a reader: at most ``most`` items, ``longest`` characters, and no bytes."""
     if isinstance(found, dict):
         pairs = itertools.islice(found.items(), most)
         return {shortened(key, longest=NAME): shortened(value, most, NAME) for key, value in pairs}
@@ -97,7 +96,7 @@ def shortened(found, most: int = MOST, longest: int = MESSAGE):
 
 
 def text(found: str | bytes) -> str:
-    """A string for what protobuf gives as bytes: names that are not UTF-8."""
+    """Returns a string for what protobuf gives as bytes: names that are not UTF-8."""
     return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 
@@ -105,7 +104,8 @@ def text(found: str | bytes) -> str:
 def read_model(path: str) -> Contents:
     """Reads a model, and the files of external data in its folder.
 
-    It is in memory once while its weights are counted, and hardly at all when TensorRT reads it.
+    It is in memory once while its weights are counted, and hardly at all when TensorRT reads it. Raises ValueError or
+    protobuf's DecodeError for what is no model.
     """
     import onnx
 
@@ -123,7 +123,7 @@ def read_model(path: str) -> Contents:
 
 @functools.lru_cache(maxsize=1)
 def infer(path: str) -> tuple[dict, str | None]:
-    """The onnx.TypeProto of every tensor that has one, by name, and what shape inference complains about, or None."""
+    """Returns the onnx.TypeProto of each tensor that has one, by name, and what shape inference says against it."""
     from onnx import shape_inference
 
     model, misfits = read_model(path).model, read_model(path).misfits
@@ -144,7 +144,7 @@ def infer(path: str) -> tuple[dict, str | None]:
 
 
 def _values_in_vectors(graph) -> int:
-    """How many values the graph's tensors of one axis have, which is where shapes are computed: shape inference with
+    """Counts the values in the graph's tensors of one axis, which is where shapes are computed: shape inference with
     data_prop makes an object of every one of them, also where it knows none."""
     shapes = [value.type.tensor_type.shape.dim for value in (*graph.value_info, *graph.output, *graph.input)]
     sizes = [shape[0].dim_value for shape in shapes if len(shape) == 1]
@@ -153,7 +153,7 @@ def _values_in_vectors(graph) -> int:
 
 
 def all_graphs(graph) -> Iterator:
-    """The graph and those inside its nodes, as If and Loop have them, without recursion: they may be nested deeply."""
+    """Yields the graph and those inside its nodes, as If and Loop have them. No recursion: they may lie deep."""
     waiting = [graph]
     while waiting:
         graph = waiting.pop()
@@ -166,17 +166,17 @@ def all_graphs(graph) -> Iterator:
 
 
 def domain_of(thing) -> str:
-    """The domain of a node or an opset; "" for ONNX's own, which has two names."""
+    """Returns the domain of a node or an opset; "" for ONNX's own, which has two names."""
     return "" if thing.domain == "ai.onnx" else thing.domain
 
 
 def name_of(node, index: int) -> str:
-    """How to name a node to a reader: many have no name of their own."""
+    """Names a node to a reader: many have no name of their own, so they get their ``index`` in the graph."""
     return f"{node.op_type} {node.name!r}" if node.name else f"{node.op_type}, node {index}"
 
 
 def constants(graph) -> dict:
-    """TensorProto by name, of initializers and of Constant nodes."""
+    """Returns the onnx.TensorProto of each initializer and Constant node, by name."""
     found = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
@@ -187,7 +187,7 @@ def constants(graph) -> dict:
 
 
 def _check(path: str) -> str | None:
-    """What onnx.checker says: None if nothing. By path, so that it sees external data and takes more than 2 GB."""
+    """Returns what onnx.checker says, or None. By path, so that it sees external data and takes more than 2 GB."""
     import onnx
 
     try:
@@ -198,12 +198,12 @@ def _check(path: str) -> str | None:
 
 
 def _line(error: Exception) -> str:
-    """The first lines of an exception, without onnx's context, as one line."""
+    """Joins the first lines of an exception, without onnx's context."""
     return " ".join(str(error).split("==> Context:")[0].split()) or type(error).__name__
 
 
 def inputs_of(graph) -> list[dict]:
-    """What a caller has to give: name, type and shape of the inputs that no initializer fills."""
+    """Returns name, type and shape of the inputs that no initializer fills: what a caller has to give."""
     initializers = {tensor.name for tensor in graph.initializer}
     return [_tensor(value) for value in graph.input if value.name not in initializers]
 
@@ -231,8 +231,9 @@ def _dimension(dimension) -> int | str:
 
 
 def _operators(model) -> list[list]:
-    """[domain, type, opset that defines it, count, its first nodes in the graph], the most frequent first; those of
-    inner graphs are counted too."""
+    """Returns [domain, type, opset that defines it, count, its first nodes in the graph], the most frequent first.
+
+    Those of inner graphs are counted too."""
     from onnx import defs
 
     opsets = {domain_of(entry): entry.version for entry in model.opset_import}
@@ -252,8 +253,8 @@ def _operators(model) -> list[list]:
 
 
 def _external(tensors: list, folder: Path) -> list[dict]:
-    """The files of external data. What is ``wrong`` with one is that it lies "outside" the folder, that it is
-    "missing", "special" (a folder or a device) or too "short" for its ``tensor``; "" if all is well."""
+    """Looks at the files of external data. ``wrong`` says of each that it lies "outside" the folder, is "missing",
+    "special" (a folder or a device) or too "short" for its ``tensor``; "" if all is well."""
     files: dict[str, dict] = {}
     for tensor in tensors:
         for location in locations(tensor):
@@ -286,7 +287,7 @@ def _names_of_type(graph, tensors: list, element_type: int) -> list[str]:
 
 
 def _zero_divisions(graph) -> Iterator[list]:
-    """[node, whether its other operand is constant too] for each integer Div or Mod by a constant with a zero in it."""
+    """Yields [node, whether its other operand is constant too] for each integer Div or Mod by a constant with a 0."""
     from onnx import numpy_helper
 
     known = constants(graph)
@@ -294,7 +295,7 @@ def _zero_divisions(graph) -> Iterator[list]:
         if node.op_type not in ("Div", "Mod") or len(node.input) < 2 or node.input[1] not in known:
             continue
         divisor = known[node.input[1]]
-        if divisor.data_type in INTEGERS and divisor.data_location != divisor.EXTERNAL:
+        if divisor.data_type in INTEGERS and not locations(divisor):
             try:
                 zero = bool(np.any(numpy_helper.to_array(divisor) == 0))
             except (ValueError, TypeError):

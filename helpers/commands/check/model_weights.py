@@ -1,6 +1,6 @@
-"""The weights of an ONNX model, looked at in pieces: NaN, infinity, and what FP16 cannot hold (chapter 08). Needs onnx.
+"""Looks for NaN, infinity and what FP16 cannot hold in the weights of an ONNX model (chapter 08). Needs onnx.
 
-Weights in files of external data are read piece by piece, so a model larger than the memory can be looked at.
+Weights in files of external data are read in pieces, so a model may be larger than the memory.
 
 >>> brief("x" * 400)[298:]
 'xx… (400 characters in all)'
@@ -28,7 +28,7 @@ FP16_SMALLEST_NORMAL = 2.0**-14
 def count_weights(
     tensors: Iterable, folder: Path, files: Container[str]
 ) -> tuple[dict[str, int], dict[str, list[str]], list[str]]:
-    """Counts over all TensorProtos; the names of those that have something suspicious; sentences on what does not fit.
+    """Returns counts over all TensorProtos, the names of suspicious ones, and a sentence for each that does not fit.
 
     The counts: tensors, values, bytes, nan, inf, fp16_overflow (finite, but above 65504), fp16_subnormal (not zero,
     but below 2**-14, where FP16 loses precision). The names are by the last four of these. Of external data, only
@@ -52,7 +52,7 @@ def count_weights(
 
 
 def external_part(tensor) -> tuple[int, int | None]:
-    """The offset and length of a tensor's external data as its entries say.
+    """Returns the offset and length of a tensor's external data in bytes, as its entries say; None for no length.
 
     Where an entry is no number, the offset is -1, and there is nothing to be read.
     """
@@ -65,12 +65,12 @@ def external_part(tensor) -> tuple[int, int | None]:
 
 
 def brief(text: str, longest: int = NAME) -> str:
-    """The text, cut if it is very long: whoever made a file could give it names of megabytes."""
+    """Cuts a text that is very long: whoever made a file could give it names of megabytes."""
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters in all)"
 
 
 def _misfit(tensor) -> str | None:
-    """Whether a tensor holds other values than its shape says, which neither onnx nor TensorRT survives for sure."""
+    """Says if a tensor holds other values than its shape says, which neither onnx nor TensorRT survives for sure."""
     name = brief(repr(tensor.name))
     if len(tensor.dims) > MOST_AXES:
         return f"constant {name} has {len(tensor.dims):,} axes; no tensor has more than {MOST_AXES}"
@@ -89,7 +89,7 @@ def _misfit(tensor) -> str | None:
 
 
 def numpy_type(tensor) -> np.dtype | None:
-    """NumPy's type of a tensor's elements; None for those that are packed several to a byte, or unknown."""
+    """Returns NumPy's type of a tensor's elements; None for those packed several to a byte, and unknown ones."""
     from onnx import helper
 
     try:

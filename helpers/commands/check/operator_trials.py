@@ -1,5 +1,6 @@
-"""A verdict for every operator of a model: from the whole model where it went well, else from its nodes tried alone
-(chapter 08). Standard library only.
+"""Judges every operator of a model: by the whole model where it went well, else by its nodes alone (chapter 08).
+
+Standard library only.
 
 >>> WORST_FIRST[0], WORST_FIRST[-1]
 ('crashes TensorRT', 'builds')
@@ -16,6 +17,7 @@ from .report import (
     DOES_NOT_BUILD,
     GOOD,
     NEEDS_CONSTANT,
+    NODES,
     NOT_SUPPORTED,
     NOT_TRIED,
     PARSED,
@@ -24,7 +26,6 @@ from .report import (
 )
 
 OPERATORS = 40  # that are tried alone; those that the parser blamed come first
-NODES = 3  # of each of them
 WORST_FIRST = (CRASHES, NOT_SUPPORTED, NEEDS_CONSTANT, DOES_NOT_BUILD, PARSED, BUILDS)
 _TRY_NODE = f"{__package__}.trial:try_node"
 
@@ -115,9 +116,5 @@ def _warn_of_known(report: Report) -> None:
     for operator in report.operators:
         known = known_verdicts(operator.type).get(report.tensorrt) if not operator.domain else None
         if known == DOES_NOT_BUILD:
-            report.add(
-                "warning",
-                f"parses, but {report.tensorrt} built none of the atlas' models with this operator",
-                "check again with --build (build=True)",
-                operator.type,
-            )
+            what = f"parses, but {report.tensorrt} built none of the atlas' models with this operator"
+            report.add("warning", what, "check again with --build (build=True)", operator.type)

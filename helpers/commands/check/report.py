@@ -1,4 +1,4 @@
-"""What the check of a model found, as data, text, JSON or HTML (chapter 08). Needs rich for text, and nothing else.
+"""Holds what the check of a model found, and shows it as text, JSON or HTML (chapter 08). Needs rich for text only.
 
 >>> report = Report("model.onnx", "not convertible")
 >>> report.add("error", "NonZero has a dynamic output", "give it a constant input")
@@ -17,6 +17,7 @@ CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "n
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2}
 
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
+NODES = 3  # of each operator: that are tried alone, and that are named
 MOST_ROWS, MOST_PROBLEMS = 100, 20  # that are printed of a table, and of the problems
 MOST_CHARACTERS = 500  # of a cell
 SEVERITIES = ("error", "warning", "note")  # the worst first
@@ -111,11 +112,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 convertible, 1 not convertible, 2 not a usable model."""
+        """The exit status of the command: 0 convertible, 1 not convertible, 2 not a usable model."""
         return EXIT_CODES[self.verdict]
 
     @property
     def convertible(self) -> bool:
+        """True where TensorRT takes the model: parsed, and built if that was tried."""
         return self.verdict == CONVERTIBLE
 
     def add(self, severity: str, what: str, todo: str, where: str = "") -> None:
@@ -126,11 +128,11 @@ class Report:
             self.problems.append(problem)
 
     def to_dict(self) -> dict:
-        """The report as dicts, lists, numbers and strings; ``exit_code`` included."""
+        """Returns the report as dicts, lists, numbers and strings; ``exit_code`` included."""
         return {**asdict(self), "exit_code": self.exit_code}
 
     def to_json(self) -> str:
-        """The report as JSON."""
+        """Returns the report as JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self) -> str:
@@ -169,7 +171,7 @@ class Report:
             console.print(f"\n… and {len(self.problems) - MOST_PROBLEMS:,} more; the JSON has them")
 
     def to_html(self) -> str:
-        """The report as a fragment of HTML that fits any theme of JupyterLab."""
+        """Returns the report as a fragment of HTML that fits any theme of JupyterLab."""
         parts = [f"<p><strong>{_escape(self.verdict)}</strong>: {_escape(self.summary)}</p>"]
         for title, columns, rows in self._tables():
             head = "".join(f'<th scope="col">{_escape(column)}</th>' for column in columns)
@@ -187,19 +189,7 @@ class Report:
 
     def _tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         if self.ir_version is not None:
-            opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
-            rows = [["TensorRT", self.tensorrt], ["ONNX", f"IR version {self.ir_version}; opset {opsets}"]]
-            if self.producer:
-                rows.append(["made by", self.producer])
-            if self.weights.get("tensors"):
-                rows.append(["weights", _weights_line(self.weights)])
-            for file in self.external:
-                size = f"{file['bytes'] / 1e6:,.1f} MB" if file["found"] else "missing"
-                rows.append(["external data", f"{file['name']} ({size})"])
-            if self.layers is not None:
-                plan = f"; plan of {self.plan_bytes:,} bytes" if self.plan_bytes else ""
-                rows.append(["network definition", f"{self.layers} layers{plan}"])
-            yield "Model", ["what", "value"], rows
+            yield "Model", ["what", "value"], list(self._model_rows())
         if self.inputs or self.outputs:
             rows = [
                 [kind, tensor.name, tensor.type, _shape(tensor.shape), _profile(self.profile.get(tensor.name))]
@@ -209,28 +199,38 @@ class Report:
             yield "Inputs and outputs", ["", "name", "type", "shape", "proposed profile: min, opt, max"], rows
         if self.operators:
             releases = list(dict.fromkeys(release for op in self.operators for release in op.elsewhere))
+            names = [f"{op.domain}.{op.type}" if op.domain else op.type for op in self.operators]
             rows = [
-                [
-                    f"{op.domain}.{op.type}" if op.domain else op.type,
-                    str(op.opset),
-                    str(op.count),
-                    op.verdict,
-                    *(op.elsewhere.get(release, "") for release in releases),
-                ]
-                for op in self.operators
+                [name, str(op.opset), str(op.count), op.verdict, *(op.elsewhere.get(r, "") for r in releases)]
+                for name, op in zip(names, self.operators, strict=True)
             ]
             yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows
 
+    def _model_rows(self) -> Iterator[list[str]]:
+        opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
+        yield ["TensorRT", self.tensorrt]
+        yield ["ONNX", f"IR version {self.ir_version}; opset {opsets}"]
+        if self.producer:
+            yield ["made by", self.producer]
+        if self.weights.get("tensors"):
+            yield ["weights", _weights_line(self.weights)]
+        for file in self.external:
+            size = f"{file['bytes'] / 1e6:,.1f} MB" if file["found"] else "missing"
+            yield ["external data", f"{file['name']} ({size})"]
+        if self.layers is not None:
+            plan = f"; plan of {self.plan_bytes:,} bytes" if self.plan_bytes else ""
+            yield ["network definition", f"{self.layers} layers{plan}"]
+
 
 def _shown(rows: list[list[str]]) -> list[list[str]]:
-    """The rows that are worth printing, and one that says how many there are besides."""
+    """Returns the rows that are worth printing, and one that says how many there are besides."""
     shown = [[cell if len(cell) <= MOST_CHARACTERS else cell[:MOST_CHARACTERS] + "…" for cell in row] for row in rows]
     more = [f"… and {len(rows) - MOST_ROWS:,} more; the JSON has them"]
     return shown if len(rows) <= MOST_ROWS else [*shown[:MOST_ROWS], more + [""] * (len(rows[0]) - 1)]
 
 
 def _plain(text: str) -> str:
-    """Text that is safe to print: names in a model may hold escape sequences of terminals, or half characters."""
+    """Makes a text safe to print: names in a model may hold escape sequences of terminals, or half characters."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

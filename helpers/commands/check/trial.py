@@ -1,4 +1,4 @@
-"""What TensorRT makes of a model, and of one node alone (chapter 08). Needs onnx for single nodes.
+"""Tries what TensorRT makes of a model, and of one node alone (chapter 08). Needs onnx for single nodes.
 
 Both can end the process: let a ``helpers.worker.Worker`` call these functions.
 
@@ -18,35 +18,39 @@ import numpy as np
 
 from ...builder import BuildError, BuildOptions, create_config, create_network
 from ...logger import errors, get_logger
-from ...model_files import all_tensors
+from ...model_files import all_tensors, locations
 from ...onnx_parser import NodeError, parse_onnx
 from ...trt import FLAVOUR, VERSION, has, trt
 from .advice import propose_profile
-from .model_facts import MESSAGE, NODES, constants, infer, inputs_of, read_model
+from .model_facts import MESSAGE, constants, infer, inputs_of, read_model
 from .model_weights import brief, numpy_type
-from .report import MOST
+from .report import MOST, NODES
 
-NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+KEYS = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}  # in the operator atlas
 ONES = 1 << 24  # values: no constant larger than that is made up for a trial
 
 
 @functools.lru_cache(maxsize=1)
 def warm_up() -> dict:
-    """Loads what the other functions need. Returns the name of this TensorRT and what it does with types."""
+    """Loads what the other functions need.
+
+    Returns ``tensorrt``, its name and version as the atlas has them, and ``int64``: False where INT64 becomes INT32.
+    """
     import onnx  # noqa: F401
 
     if has("build"):
         create_network("warm-up")  # makes the builder that is kept, which may take seconds
     get_logger().logger.disabled = True  # its messages are captured where they are wanted
-    name = f"{NAMES.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
+    name = f"{KEYS.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
     return {"tensorrt": name, "int64": hasattr(trt.DataType, "INT64")}
 
 
 def parse(model: str | bytes) -> dict:
-    """Parses a model, given as a path or as bytes: ``layers``, ``errors``, ``message``, ``shape_inputs`` and ``more``.
+    """Parses a model: returns ``layers``, ``errors``, ``message``, ``shape_inputs`` and ``more``.
 
-    ``message`` is None if it was parsed. ``errors`` has a dict for each operator and text that the parser blames.
-    ``shape_inputs`` are inputs whose values TensorRT uses as shapes. ``more`` is how many of the two are left out.
+    ``model``: a path, or bytes. ``layers``: how many. ``message`` is None if it was parsed. ``errors`` has a dict for
+    each operator and text that the parser blames. ``shape_inputs`` are inputs whose values TensorRT uses as shapes.
+    ``more`` is how many of the two are left out.
     """
     try:
         network = parse_onnx(model)
@@ -62,8 +66,10 @@ def parse(model: str | bytes) -> dict:
 
 
 def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
-    """The parser's errors, those of one operator and text as one: ``operator`` as the parser says it, ``kind`` as the
-    graph does, ``text``, how many named nodes (``count``), the first of their names, and where the first are.
+    """Counts the parser's errors of one operator and text as one.
+
+    Each has the ``operator`` as the parser says it, its ``kind`` as the graph does, the ``text``, how many named nodes
+    (``count``), and the first of them: their ``names``, and their ``places`` in the graph.
     """
     graph = read_model(model).model.graph.node if errors and isinstance(model, str) else []
     named = {node.name: i for i, node in reversed(list(enumerate(graph))) if node.name}
@@ -85,7 +91,7 @@ def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
 
 
 def build(model: str | bytes, profile: Mapping | None = None) -> dict:
-    """Parses and builds a model: ``plan_bytes``, or None with ``message``, which says why.
+    """Parses and builds a model: returns ``plan_bytes``, or None with ``message``, which says why.
 
     ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes. The plan is thrown away, and so does
     not go on the list of plans that were built here (``helpers.trust``).
@@ -99,7 +105,7 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
 
 
 def build_as_proposed(path: str) -> dict:
-    """:func:`build` with the profile that ``advice`` proposes for the model's inputs."""
+    """Calls :func:`build` with the profile that ``advice`` proposes for the model's inputs."""
     model = read_model(path).model
     return build(path, propose_profile({value["name"]: value["shape"] for value in inputs_of(model.graph)}))
 
@@ -135,7 +141,7 @@ def try_node(path: str, index: int, constant: bool = False, and_build: bool = Fa
 
 
 def cut_node(path: str, index: int, constant: bool = False):
-    """A model of one node of the model's graph, for :func:`try_node`; None where there is no such trial to make."""
+    """Makes an onnx.ModelProto of one node, for :func:`try_node`; None where there is no such trial to make."""
     from onnx import helper
 
     model = read_model(path).model
@@ -176,7 +182,7 @@ def cut_node(path: str, index: int, constant: bool = False):
 def _filled(tensor) -> bool:
     """Fills a tensor with ones if it has no values of its own: external data would be looked for in the current folder,
     and ``read_model`` has emptied the large ones. False if that cannot be done."""
-    if tensor.data_location != tensor.EXTERNAL:
+    if not locations(tensor):
         return True
     dtype, size = numpy_type(tensor), math.prod(tensor.dims)
     if dtype is None or not 0 <= size <= ONES:
@@ -202,11 +208,11 @@ def _ones(name: str, tensor_type):
 
 
 def _fixed(value, dynamic: int = 4) -> tuple[int, ...]:
-    """The shape of a graph's input, with ``dynamic`` for each of its dynamic dimensions."""
+    """Returns the shape of a graph's input, with ``dynamic`` for each of its dynamic dimensions."""
     return tuple(d.dim_value if d.HasField("dim_value") else dynamic for d in value.type.tensor_type.shape.dim)
 
 
 def _without_noise(text: str) -> str:
-    """TensorRT's text without what a missing GPU adds to it, nor the paths of NVIDIA's sources."""
+    """Cuts from TensorRT's text what a missing GPU adds to it, and the paths of NVIDIA's sources."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and "cudaError 35" not in line]
     return re.sub(r" In \w+ at /_src/\S+?:\d+", "", "\n".join(lines))
