@@ -1,5 +1,7 @@
-"""The command line: ``tensorrt-workbook COMMAND`` (chapter 00). Each command is a module or a folder of its name here,
-with ``add_arguments(parser)`` and ``run(arguments)``; it is imported when it is called.
+"""Starts the commands: ``tensorrt-workbook COMMAND`` (chapter 00).
+
+Each command is a module or a folder of its name here, with ``add_arguments(parser)`` and ``run(arguments)``. It is
+imported when it is called.
 
 >>> main(["copy", "--list"])  # doctest: +SKIP
 0
@@ -24,7 +26,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status. ``arguments``: those of the process if None."""
+    """Runs one command and returns its exit status. ``arguments``: those of the process if None.
+
+    Raises SystemExit, as argparse does, for --help and for wrong arguments.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Tools of the TensorRT Workbook.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -39,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def program(arguments: Sequence[str] | None = None) -> int:
-    """:func:`main` in a shell: what ends it early is one line on stderr and an exit status, and never a traceback."""
+    """Runs :func:`main` for a shell: what ends it early is one line on stderr and an exit status, never a traceback."""
     if sys.stderr is None:  # the shell closed it: the exit status tells enough
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stdout is None:

@@ -1,4 +1,4 @@
-"""Every TensorRT name of C++ and Python that was found in 8.6 to 11.4, RTX or older headers, with what replaces it.
+"""Knows every TensorRT name of C++ and Python from 8.6 to 11.4, RTX and older headers, and what replaces it.
 
 Behind the commands ``whatis`` and ``port`` (chapter 12). Reads data/names.json (distilled from modules and headers)
 and data/replacements.json (by hand); copied elsewhere, it looks for both beside itself. Standard library only.
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 RELEASES = ("8.6", "10.13", "10.16", "11.4", "RTX 1.7")  # those whose modules were imported and read
+LATEST = set(RELEASES[-2:])  # what neither of these has is gone
 _HERE = Path(__file__).resolve().parent
 _DATA = _HERE.parents[1] / "data"  # beside the package
 
@@ -36,6 +37,7 @@ class Name:
 
     @property
     def member(self) -> str:
+        """The name without its class or module."""
         return re.split(r"\.|::", self.name)[-1]
 
     @property
@@ -48,11 +50,11 @@ class Name:
         """True where neither TensorRT 11.4 nor RTX has it."""
         if self.kind == "C++ only":
             return all(lived[2] for lived in self.cpp.values())
-        return "11.4" not in self.releases and "RTX 1.7" not in self.releases
+        return LATEST.isdisjoint(self.releases)
 
     @property
     def went(self) -> str:
-        """In which release the name went from Python (else from C++), as exactly as is known; "" if it did not."""
+        """The release in which the name went from Python (else from C++), as exactly as is known; "" if it did not."""
         if not self.gone:
             return ""
         exact = self.lived[2] or next((lived[2] for lived in self.cpp.values() if lived[2]), "")
@@ -65,25 +67,25 @@ class Name:
 
 @cache
 def names() -> dict[str, Name]:
-    """All names. Raises FileNotFoundError, which says what to copy, where the data is missing."""
+    """Returns all names, by name. Raises FileNotFoundError, which says what to copy, where the data is missing."""
     known = _read("names.json")["names"]
     groups = _read("replacements.json")["groups"]
     cpp = {name: spellings for group in groups for name, spellings in group.get("also", {}).items()}
     of_name = {name: (group, use) for group in groups for name, use in group["names"].items()}
+    alive = {name for name, entry in known.items() if not LATEST.isdisjoint(entry["in"])}
     result = {}
     for name in [*known, *(name for name in cpp if name not in known)]:
         entry = known.get(name, {"kind": "module", "in": []})
         owner = name.rpartition(".")[0]
-        speaks = not set(known.get(owner, {"in": []})["in"]) & set(
-            RELEASES[-2:]
-        )  # a class that is gone, with all of it
-        group, use = of_name.get(name) or (speaks and of_name.get(owner)) or ({}, "")
+        told = name if name in of_name or owner in alive else owner  # else what is said of a class that is gone
+        group, use = of_name.get(told, ({}, ""))
+        went = group.get("went", "") if entry["kind"] == "module" else ""
         spellings = {**dict.fromkeys(cpp.get(name, ()), ("", "", "")), **entry.get("c++", {})}
         result[name] = Name(
             name,
             entry["kind"],
             tuple(entry["in"]),
-            tuple(entry.get("python", ("", "", group.get("went", "") if entry["kind"] == "module" else ""))),
+            tuple(entry.get("python", ("", "", went))),
             {spelling: tuple(lived) for spelling, lived in spellings.items()},
             use,
             group.get("advice", ""),
@@ -102,10 +104,10 @@ def _read(file: str) -> dict:
 
 
 def find(text: str) -> list[Name]:
-    """Names that ``text`` may mean: any spelling of C++ or Python, with or without class, module or brackets.
+    """Returns the names that ``text`` may mean: any spelling of C++ or Python, with or without class, module, brackets.
 
     ``config`` in ``config.max_workspace_size`` is the name of a variable, so it does not count; a class does. First
-    comes what is written exactly so, then what is gone: old code is why people ask.
+    comes what is written exactly so, then what is gone: old code is why people ask. Empty if there is none.
 
     >>> [name.name for name in find("BuilderFlag::kFP16")]
     ['BuilderFlag.FP16']
@@ -119,7 +121,7 @@ def find(text: str) -> list[Name]:
 
 
 def close(text: str, count: int = 6) -> list[str]:
-    """Names in use or once in use that look like ``text``, best first: for typing errors."""
+    """Returns up to ``count`` names that look like ``text``, best first: for typing errors."""
     parts = _parts(text)
     keys = difflib.get_close_matches(".".join(parts[-2:]), _index(), count, 0.75) if parts else []
     if parts:
@@ -128,7 +130,7 @@ def close(text: str, count: int = 6) -> list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    """Lower case, without underscores, module and k of C++: nvinfer1::BuilderFlag::kFP16 -> builderflag, fp16."""
+    """Splits a name, without module, underscores, capitals and k: nvinfer1::BuilderFlag::kFP16 -> builderflag, fp16."""
     text = re.sub(r"\(.*|[\s;]", "", text)
     parts = [part for part in re.split(r"\.|::|->", text) if part]
     if len(parts) > 1 and re.fullmatch(r"trt|tensorrt\w*|nv\w+", parts[0]):
@@ -138,7 +140,7 @@ def _parts(text: str) -> list[str]:
 
 @cache
 def _index() -> dict[str, tuple[str, ...]]:
-    """Every way to say a name -> the names."""
+    """Maps every way to say a name to the names."""
     found: dict[str, dict[str, None]] = {}
     classes = {name: [name, *entry.cpp] for name, entry in names().items() if entry.kind in ("class", "enum")}
     for entry in names().values():

@@ -62,15 +62,14 @@ class Helper:
 
 @functools.cache
 def helpers(folder: Path = HERE) -> dict[str, Helper]:
-    """All modules of a folder, which can be copied, by name: ``runner``, and ``commands.check`` for the ``__init__.py``
-    of a folder in it."""
+    """Reads all modules of a folder, by name: ``runner``, and ``commands.check`` for that folder's ``__init__.py``."""
     files = sorted(path for path in folder.rglob("*.py") if path.parent != folder or path.stem[:2] != "__")
     paths = {".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
     return {name: _read(name, path, paths, folder) for name, path in paths.items()}
 
 
 def find(name: str, folder: Path = HERE) -> str:
-    """The full name of a module that is given by its full or its last name. Raises KeyError where there is none."""
+    """Returns the full name of a module that is given by its full or last name. Raises KeyError where there is none."""
     if name in helpers(folder):
         return name
     found = [full for full in helpers(folder) if full.endswith(f".{name}")]
@@ -80,7 +79,7 @@ def find(name: str, folder: Path = HERE) -> str:
 
 
 def closure(names: Iterable[str], folder: Path = HERE) -> list[str]:
-    """The modules, all that they import in turn, and the packages that those are in, sorted. Raises KeyError."""
+    """Returns the modules, all that they import in turn, and the packages of those, sorted. Raises KeyError."""
     known, todo, found = helpers(folder), [find(name, folder) for name in names], set()
     while todo:
         name = todo.pop()
@@ -92,7 +91,7 @@ def closure(names: Iterable[str], folder: Path = HERE) -> list[str]:
 
 
 def needs(names: Iterable[str]) -> list[str]:
-    """What has to be installed for these modules and all that they import, as names on PyPI. Raises KeyError."""
+    """Returns what these modules, and all that they import, need installed, as names on PyPI. Raises KeyError."""
     return list(dict.fromkeys(need for name in closure(names) for need in helpers()[name].needs))
 
 
@@ -139,14 +138,17 @@ def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
 
 
 def content_of(name: str) -> bytes:
-    """A module as it is copied: with a header that says where it is from and under which licence."""
+    """Returns a module as it is copied: with a header that says where it is from and under which licence.
+
+    Raises KeyError for a module that is not there.
+    """
     path = helpers()[name].path
     source, header = (HERE / path).read_text(encoding="utf-8"), HEADER.format(path=path)
     return (source if source.startswith(header) else header + source).encode()  # a copy may be copied on
 
 
 def status(folder: Path) -> dict[str, str]:
-    """How each module that was copied into a package stands, by its path: "same", "changed there" (in the package),
+    """Compares the modules that were copied into a package, by path: "same", "changed there" (in the package),
     "changed here" (in the workbook), "changed on both sides", "gone there" or "gone here".
 
     Raises ValueError for a folder without a note of what was copied, OSError for a file that cannot be read.
@@ -165,9 +167,9 @@ def _state(there: Path, name: str | None, digest: str) -> str:
     if name is None:
         return "gone here"
     newer = hashlib.sha256(content_of(name)).hexdigest() != digest
-    return {(0, 0): "same", (1, 0): "changed there", (0, 1): "changed here", (1, 1): "changed on both sides"}[
-        changed, newer
-    ]
+    if changed and newer:
+        return "changed on both sides"
+    return "changed there" if changed else "changed here" if newer else "same"
 
 
 def _noted(folder: Path) -> dict[str, str]:
@@ -200,7 +202,7 @@ def _check_name(to: Path, folder: Path, force: bool) -> None:
 
 
 def _packages() -> set[str]:
-    """What is imported under these names is needed by a helper, or installed where this runs."""
+    """Returns the names under which what a helper needs, or what is installed here, is imported."""
     needed = {*DISTRIBUTIONS, "tensorrt", *(need.replace("-", "_") for need in needs(helpers()))}
     places = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
     return needed | {module.name for module in pkgutil.iter_modules(places)}
@@ -222,7 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does what the arguments ask for and returns the exit status. With 1 and 2 nothing was copied."""
+    """Does what the arguments ask for. Returns the exit status; with 1 and 2 nothing was copied."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -287,42 +289,34 @@ def _holds(path: Path, content: bytes) -> bool:
 def _read(name: str, path: Path, paths: Container[str], folder: Path) -> Helper:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstring = ast.get_docstring(tree) or path.stem
-    line = re.sub(r" \([^)]*chapter[^)]*\)", "", re.split(r"\.\s|\.$", docstring)[0].replace("\n", " "))
+    first = re.split(r"\.\s|\.$", docstring)[0].replace("``", "").replace("\n", " ")
     chapter = re.search(r"[Cc]hapters?\s(\d\d)", docstring)
-    for_types_only = {
-        node
-        for test in ast.walk(tree)
-        if isinstance(test, ast.If) and ast.unparse(test.test).endswith("TYPE_CHECKING")
-        for part in test.body
-        for node in ast.walk(part)
-    }
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    imports: set[str] = set()
-    packages: list[str] = []
-    for node in ast.walk(tree):
-        imports.update(imported for imported in _relative(node, package) if imported in paths)
-        if node not in for_types_only:
-            packages += _absolute(node)
-    packages = [name for name in packages if name not in sys.stdlib_module_names and name != "__future__"]
-    distributions = [TENSORRT] if name == "trt" else []
-    distributions += [DISTRIBUTIONS.get(name, name) for name in packages]
-    distributions += ALSO.get(name, ())
-    files = sorted((folder.parent / "data").glob("*"))
-    data = [file.name for file in files if file.is_file() and file.name in _strings(tree)]
+    imports = {imported for node in ast.walk(tree) for imported in _relative(node, package) if imported in paths}
+    needed = [TENSORRT] if name == "trt" else []
+    needed += [DISTRIBUTIONS.get(top, top) for top in _installed(tree)]
+    files, strings = sorted((folder.parent / "data").glob("*")), _strings(tree)
     return Helper(
         name,
         path.relative_to(folder).as_posix(),
-        " ".join(line.replace("``", "").split()),
+        " ".join(re.sub(r" \([^)]*chapter[^)]*\)", "", first).split()),
         chapter[1] if chapter else "",
         tuple(sorted(imports)),
-        tuple(dict.fromkeys(distributions)),
-        tuple(data),
+        tuple(dict.fromkeys([*needed, *ALSO.get(name, ())])),
+        tuple(file.name for file in files if file.is_file() and file.name in strings),
     )
 
 
+def _installed(tree: ast.Module) -> list[str]:
+    """Returns the packages that a module imports from outside Python, save those for type checkers alone."""
+    tests = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    for_types = {node for test in tests for part in test.body for node in ast.walk(part)}
+    found = [name for node in ast.walk(tree) if node not in for_types for name in _absolute(node)]
+    return [name for name in found if name not in sys.stdlib_module_names]
+
+
 def _relative(node: ast.AST, package: str) -> Iterator[str]:
-    """The modules, and names of them, that a statement or expression of the package imports, now or later, or names for
-    import in another process."""
+    """Yields the modules, and names of them, that a node of the package imports, now or later or in another process."""
     if isinstance(node, ast.ImportFrom) and node.level:
         base = _absolute_name("." * node.level + (node.module or ""), package)
         yield base
@@ -338,7 +332,7 @@ def _relative(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def _absolute_name(relative: str, package: str) -> str:
-    """``..trt`` as it is called below the package of all helpers, seen from ``package``: ``trt`` from ``commands``."""
+    """Names ``..trt`` as it is called below the package of all helpers: ``trt``, if ``package`` is ``commands``."""
     name = relative.lstrip(".")
     up = len(relative) - len(name) - 1
     parts = package.split(".") if package else []
@@ -354,7 +348,7 @@ def _absolute(node: ast.AST) -> list[str]:
 
 
 def _strings(tree: ast.Module) -> set[str]:
-    """The string constants, without directories: names of files among them. Docstrings do not name any alone."""
+    """Returns the string constants, without folders: names of files among them. Docstrings do not name any alone."""
     nodes = ast.walk(tree)
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return {text.rsplit("/", 1)[-1] for text in texts}

@@ -1,7 +1,7 @@
-"""What this machine has for the workbook, and what to do about what it lacks: ``tensorrt-workbook doctor``.
+"""Says what this machine has for the workbook, and what to do about what it lacks: ``tensorrt-workbook doctor``.
 
-Chapter 00 shows it as a table. Nothing heavy is imported: versions of packages are read from their metadata. Needs rich
-for the terminal and pandas for :func:`table`; :func:`report` needs neither, and no TensorRT either.
+Chapter 00 shows it as a table. Nothing heavy is imported: versions of packages are read from their metadata. The
+command line needs rich and :func:`table` pandas; :func:`report` needs neither, and no TensorRT either.
 
 >>> [row.what for row in report()][:2]
 ['Python', 'NVIDIA driver']
@@ -15,7 +15,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -45,12 +45,13 @@ class Row:
 
 
 def report() -> list[Row]:
-    """All findings: Python, driver, GPUs, TensorRT, its capabilities, packages. Raises nothing, whatever is missing."""
+    """Returns all findings: Python, driver, GPUs, TensorRT and its capabilities, packages. Whatever is missing, nothing
+    is raised."""
     return [*_machine(), *_tensorrt(), *_cuda_packages(), *_packages()]
 
 
 def can_build() -> bool:
-    """True where plans can be built here, with or without a GPU."""
+    """Says whether plans can be built here, with or without a GPU."""
     try:
         return _chosen_tensorrt().has("build")
     except Exception:  # a broken installation may raise anything at import; report() says what
@@ -58,7 +59,7 @@ def can_build() -> bool:
 
 
 def table() -> pandas.DataFrame:
-    """:func:`report` as a pandas DataFrame, one row per finding, with ✓ or – in the column ``ok``."""
+    """Returns :func:`report` as a pandas DataFrame, a row for each finding, with ✓ or – in the column ``ok``."""
     import pandas as pd
 
     rows = [(row.what, row.value, "✓" if row.ok else "–", row.todo) for row in report()]
@@ -66,7 +67,7 @@ def table() -> pandas.DataFrame:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Says what ``tensorrt-workbook doctor`` does; it has no arguments."""
+    """Describes ``tensorrt-workbook doctor``, which has no arguments."""
     parser.description = (
         "Says what this machine has for the workbook, and what to do about what is missing. "
         "The exit status is 0 where plans can be built, else 1."
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace | None = None) -> int:
-    """Prints the findings and what to do. Returns 0 where plans can be built, else 1: an exit status."""
+    """Prints the findings and what to do. Returns the exit status: 0 where plans can be built, else 1."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -103,8 +104,8 @@ def run(arguments: argparse.Namespace | None = None) -> int:
 
 def _machine() -> Iterator[Row]:
     version = sys.version_info[:3]
-    newer = "" if version >= OLDEST_PYTHON else "the workbook needs Python 3.10 or later"
-    yield Row("Python", ".".join(map(str, version)), not newer, newer)
+    newer = "" if version >= OLDEST_PYTHON else f"the workbook needs Python {_dotted(OLDEST_PYTHON)} or later"
+    yield Row("Python", _dotted(version), not newer, newer)
     found = driver()
     if found is None:
         todo = "only needed to run engines; if this machine has an NVIDIA GPU, install its driver"
@@ -112,7 +113,7 @@ def _machine() -> Iterator[Row]:
         return
     old = found.cuda_version[0] < OLDEST_CUDA
     todo = f"update the driver: TensorRT 10 and later need one for CUDA {OLDEST_CUDA} or later" if old else ""
-    yield Row("NVIDIA driver", f"up to CUDA {'.'.join(map(str, found.cuda_version))}", not old, todo)
+    yield Row("NVIDIA driver", f"up to CUDA {_dotted(found.cuda_version)}", not old, todo)
     if not found.gpus:
         yield Row("GPU", "the driver shows none", False, "see what nvidia-smi says, and unset CUDA_VISIBLE_DEVICES")
     for number, gpu in enumerate(found.gpus):
@@ -120,11 +121,15 @@ def _machine() -> Iterator[Row]:
 
 
 def _gpu(number: int, gpu: Gpu) -> Row:
-    capability = ".".join(map(str, gpu.compute_capability))
-    value = f"{gpu.name}, compute capability {capability}, {gpu.memory / 2**30:.0f} GiB"
+    value = f"{gpu.name}, compute capability {_dotted(gpu.compute_capability)}, {gpu.memory / 2**30:.0f} GiB"
     old = gpu.compute_capability < OLDEST_GPU
-    todo = "too old for TensorRT 10 and later, which need compute capability 7.5: work as without a GPU" if old else ""
-    return Row(f"GPU {number}", value, not old, todo)
+    needed = f"which need compute capability {_dotted(OLDEST_GPU)}"
+    todo = f"too old for TensorRT 10 and later, {needed}: work as without a GPU"
+    return Row(f"GPU {number}", value, not old, todo if old else "")
+
+
+def _dotted(version: Iterable[int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _chosen_tensorrt() -> ModuleType:
@@ -139,14 +144,14 @@ def _tensorrt() -> Iterator[Row]:
         yield Row("TensorRT", f"none that can be used ({reason})", False, _how_to_get_tensorrt())
         return
     yield Row("TensorRT", f"{chosen.FLAVOUR} {chosen.VERSION}", True)
-    for name, (_, meaning, where) in chosen.CAPABILITIES.items():
+    for name, capability in chosen.CAPABILITIES.items():
         if name in CUDA_PACKAGES:
             continue
         ok = chosen.has(name)
-        todo = "" if ok else f"needs {where}"
+        todo = "" if ok else f"needs {capability.where}"
         if name == "build" and not ok:
             todo = _how_to_get_tensorrt()
-        yield Row(f"{name}: {meaning}", "yes" if ok else "no", ok, todo)
+        yield Row(f"{name}: {capability.purpose}", "yes" if ok else "no", ok, todo)
 
 
 def _how_to_get_tensorrt() -> str:
@@ -176,7 +181,10 @@ def _cuda_packages() -> Iterator[Row]:
 
 
 def cuda_toolkit() -> Path | None:
-    """The folder of a CUDA toolkit that has both compiler and headers: beside nvcc on the PATH, else the usual one."""
+    """Returns the folder of a CUDA toolkit with compiler and headers: that of nvcc on the PATH, or the usual one.
+
+    None where there is none.
+    """
     nvcc = shutil.which("nvcc")
     roots = [Path(nvcc).parents[1]] if nvcc else []
     roots += [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
@@ -188,7 +196,7 @@ def cuda_toolkit() -> Path | None:
 
 
 def _how_to_get_pycuda() -> str:
-    """PyCUDA is compiled on the spot: names what that lacks here."""
+    """Says what is lacking here: PyCUDA is compiled on the spot."""
     lacking, toolkit = [], cuda_toolkit()
     if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         lacking.append("a C++ compiler (Debian, Ubuntu: sudo apt install g++)")

@@ -1,6 +1,10 @@
-"""What is this name from an old tutorial, and what is it called today? ``tensorrt-workbook whatis NAME``; chapter 12.
+"""Looks up a name from an old tutorial: what it was, when it lived, and what it is called today (chapter 12).
 
-In a notebook: ``whatis("max_workspace_size")``. Takes C++ and Python spellings alike. Needs rich for the terminal.
+``tensorrt-workbook whatis NAME``, and ``whatis("max_workspace_size")`` in a notebook. Takes C++ and Python spellings
+alike. Needs rich for the command line.
+
+>>> print(whatis("getNbBindings").names[0].went)
+10.0.0
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from .api_names import Name, close, find
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of ``asked``: ``names`` that it may mean, else ``similar`` names. Shows itself in a notebook."""
+    """The answer to ``asked``: the ``names`` that it may mean, else ``similar`` names. Shows itself in a notebook."""
 
     asked: str
     names: tuple[Name, ...]
@@ -44,7 +48,7 @@ def whatis(name: str) -> Answer:
 
 
 def _lines(answer: Answer) -> list[tuple[str, str]]:
-    """(style, text): style is "title", "code" or ""."""
+    """Returns (style, text) for each line; style is "title", "code" or ""."""
     if not answer.names:
         similar = f"Did you mean: {', '.join(answer.similar)}?" if answer.similar else "Nothing looks like it either."
         return [("title", f"{answer.asked}: not a name of TensorRT that we know"), ("", similar)]
@@ -64,7 +68,7 @@ def _lines(answer: Answer) -> list[tuple[str, str]]:
 
 
 def lifetime(entry: Name) -> list[str]:
-    """When the name came, was deprecated and went, first in Python, then for each C++ spelling."""
+    """Says when a name came, was deprecated and went: a line for Python, then one for each C++ spelling."""
     lines = []
     if entry.kind == "C++ only" or "::" in entry.name:
         lines.append("Python: no name of its own")

@@ -1,4 +1,4 @@
-"""Run by test_takeaway.py with ``python -I``: imports a copied module where only what it declares can be found.
+"""Run by test_copy.py with ``python -I``: imports a copied module where only what it declares can be found.
 
 Arguments: the package (a folder here), the module, the distributions that it declares. Prints how its examples went.
 """

@@ -42,11 +42,11 @@ def test_every_module_works_alone_with_what_it_declares(name, tmp_path):
 
 
 def test_the_guard_refuses_what_is_not_declared(tmp_path):
-    takeaway.copy(["figures"], tmp_path / "inference")
-    done = run_alone(tmp_path, "figures", ["numpy"])
+    takeaway.copy(["workbook.figures"], tmp_path / "inference")
+    done = run_alone(tmp_path, takeaway.find("figures"), ["numpy"])
     assert "No module named 'matplotlib'" in done.stdout
     assert "failed 0" not in done.stdout
-    done = run_alone(tmp_path, "figures", [])
+    done = run_alone(tmp_path, takeaway.find("figures"), [])
     assert "No module named 'numpy'" in done.stderr
 
 
