@@ -270,6 +270,7 @@ class TestEdited:
             (["setup", "x = 2", LONG], ["x = 1"], []),
             (["setup", "x = 2", LONG], ["setup", "x = 1", LONG], []),  # all again
             (["setup", "x = 1", LONG], ["setup", "x = 2", LONG], ["x = 2"]),
+            (["setup", "x = 1", LONG], ["setup", "mine", LONG], []),
         ],
     )
     def test_by_order(self, first, then, found, exercise):
@@ -278,6 +279,10 @@ class TestEdited:
         assert edited(given, "c5", [(None, source) for source in ran]) == found
         # Ids of another notebook are no help, and none of one cell only.
         assert edited(given, "c5", [(f"vscode:{n}", source) for n, source in enumerate(ran)]) == found
+
+    def test_by_order_up_to_the_place(self):
+        ran = ["setup", "x = 1", LONG, "# Exercise 01.1: x", "z = 4"]
+        assert edited(chapter(*GIVEN), "c5", [(None, source) for source in ran]) == ["z = 4"]
 
     def test_foreign_ids_tell_that_a_cell_is_run_again(self):
         ran = [("v0", "setup"), ("v1", "x = 1"), ("v2", LONG), ("v1", "something_else()")]
@@ -354,9 +359,11 @@ class TestInAShellThatSendsIds:
 
     def test_loading_again_notes_each_cell_once_and_forgets_none(self, run):
         run(1, "def f():\n    return 2")
-        self.shell.run_line_magic("unload_ext", "helpers.workbook.needs")
-        self.shell.run_line_magic("load_ext", "helpers.workbook.needs")
         before = len(edits.ran)
+        self.shell.run_line_magic("unload_ext", "helpers.workbook.needs")
+        run(0, "x = 1")
+        assert len(edits.ran) == before
+        self.shell.run_line_magic("load_ext", "helpers.workbook.needs")
         assert run(3).endswith(self.LINE + "def f():.")
         assert len(edits.ran) == before + 1
 
