@@ -27,12 +27,11 @@ sys.path.insert(0, str(ROOT))
 
 from helpers.atomic import write_atomically  # noqa: E402
 from helpers.commands.check import check_worker  # noqa: E402
-from helpers.commands.check.atlas import ATLAS, read_atlas  # noqa: E402
+from helpers.commands.check.atlas import ATLAS, OUTCOMES, read_atlas  # noqa: E402
 from helpers.device import gpus  # noqa: E402
 from helpers.worker import Worker, WorkerDied, WorkerError  # noqa: E402
 
 TIMEOUT = 120.0  # seconds for one build
-OUTCOMES = ("built", "constant", "parsed", "refused", "crashed")  # the best first; every case has one of them
 
 
 @dataclass(frozen=True)

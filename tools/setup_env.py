@@ -20,8 +20,6 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHONS = ((3, 10), (3, 14))  # oldest and newest for which constraints.txt names releases with wheels
-OLDEST_CUDA = 12
-OLDEST_GPU = (7, 5)  # the compute capability from which TensorRT 10 and later work
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LARGE = 40  # MB: downloads that are worth a line
 
@@ -54,6 +52,8 @@ def make_plan(driver, platform: str, toolkit: bool = True) -> Plan:
 
     ``toolkit``: whether there is a CUDA toolkit, to compile PyCUDA with.
     """
+    from helpers.commands.doctor import OLDEST_CUDA, OLDEST_GPU
+
     machine, extra, remarks = "without a GPU", "cpu", ()
     if platform == "darwin":
         machine = "with macOS"
