@@ -171,7 +171,7 @@ def missing(*names: str) -> list[str]:
     unknown = [name for name in names if name not in CAPABILITIES]
     if unknown:
         raise ValueError(f"unknown capability {', '.join(unknown)}; there are: {', '.join(CAPABILITIES)}")
-    return [name for name in names if not CAPABILITIES[name][0]()]
+    return [name for name in names if not CAPABILITIES[name].is_there()]
 
 
 def require(*names: str) -> None:

@@ -71,7 +71,7 @@ def capabilities(release: str) -> dict[str, bool | None]:
     def ask(there: bool) -> dict[str, bool]:
         gpus = [SimpleNamespace(compute_capability=(8, 0))] * there
         with patch.multiple(trt, trt=module, FLAVOUR=flavour, gpus=lambda: gpus, _installed=lambda name: there):
-            return {name: test() for name, (test, *_) in trt.CAPABILITIES.items()}
+            return {name: capability.is_there() for name, capability in trt.CAPABILITIES.items()}
 
     poor, rich = ask(False), ask(True)
     return {name: answer if answer == rich[name] else None for name, answer in poor.items()}

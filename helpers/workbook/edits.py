@@ -39,7 +39,7 @@ def _note(result: Any) -> None:
 
 
 def edited(chapter: Sequence[CodeCell], place: str, ran: Sequence[tuple[str | None, str]]) -> list[str]:
-    """The sources that ran last in place of other cells above ``place``, which is an id, in the chapter's order.
+    """Returns the sources that ran last in place of other cells above ``place`` (an id), in the chapter's order.
 
     Cells are told apart by their ids where the front end sends those of the notebook, as JupyterLab does; else by the
     order in which they ran. Nothing is said where the chapter has no such ``place``.

@@ -81,7 +81,7 @@ def exercise(number: str, title: str, learnt: str, needs: tuple[str, ...] = ()) 
 
 
 def exercises() -> dict[str, Exercise]:
-    """All exercises by number, in order."""
+    """Returns all exercises by number, in order."""
     for path in sorted(FOLDER.glob("ch*.py")):
         _load(path)
     return dict(sorted(_registry.items()))
@@ -213,7 +213,7 @@ def _remember(number: str, state: str) -> None:
 
 
 def progress() -> Any:
-    """A pandas DataFrame of all exercises: number, title, state ("solved", "tried", "open", "needs a GPU"), date."""
+    """Returns all exercises as a pandas DataFrame: number, title, state ("solved", "tried", "open" …), date."""
     import pandas
 
     from ..trt import missing

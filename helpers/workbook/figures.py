@@ -74,7 +74,7 @@ def style() -> None:
 
 
 def figure(width: float = 7.0, height: float = 3.5, **subplots) -> tuple[Figure, Any]:
-    """A new figure of ``width`` × ``height`` inches in the workbook's style, and its axes.
+    """Makes a new figure of ``width`` × ``height`` inches in the workbook's style, and its axes.
 
     ``subplots`` goes to ``Figure.subplots``: ``figure(nrows=2, ncols=5)`` gives an array of ten axes.
     """
@@ -86,7 +86,7 @@ def figure(width: float = 7.0, height: float = 3.5, **subplots) -> tuple[Figure,
 def bars(
     labels: Sequence[str], values: Sequence[float | None], *, unit: str = "", title: str = "", colour: str = "blue"
 ) -> Figure:
-    """Horizontal bars, the first one on top, with each value and its unit written at the end of its bar.
+    """Draws horizontal bars, the first one on top, with each value and its unit written at the end of its bar.
 
     ``values`` are numbers of one unit; None and NaN leave an empty row that says "no value". ``colour`` is a name of
     :data:`PALETTE`. Raises ValueError where labels and values differ in number, or there are none.
@@ -144,7 +144,7 @@ def show(fig: Figure, alt: str, *, width: int | None = None) -> None:
 
 
 def to_png(fig: Figure) -> bytes:
-    """The figure as an opaque PNG file, with a palette where that is smaller and looks the same. Needs Pillow."""
+    """Returns the figure as an opaque PNG file, with a palette where that is smaller and looks alike. Needs Pillow."""
     from PIL import Image
 
     raw = io.BytesIO()
@@ -167,7 +167,7 @@ def _encoded(image) -> bytes:
 
 
 def new_figure(width: float, height: float, **options) -> Figure:
-    """An empty figure of so many inches."""
+    """Makes an empty figure of so many inches."""
     # Made without pyplot, whose list of open figures would show it a second time at the end of the cell.
     from matplotlib.figure import Figure
 

@@ -19,7 +19,7 @@ from html import escape, unescape
 from typing import Any
 
 from ..device import gpus
-from ..trt import CAPABILITIES, FLAVOUR, VERSION, missing
+from ..trt import CAPABILITIES, FLAVOUR, NAMES, VERSION, missing
 from . import edits
 from .recordings import (
     EXERCISE,
@@ -37,12 +37,6 @@ from .recordings import (
     split_gate,
 )
 
-_NAMES = {
-    "tensorrt": "TensorRT",
-    "tensorrt_rtx": "TensorRT for RTX",
-    "tensorrt_lean": "the lean runtime of TensorRT",
-    "tensorrt_dispatch": "the dispatch runtime of TensorRT",
-}
 _TAGS = {
     *("b", "br", "caption", "code", "details", "div", "h4", "img", "li", "p", "pre", "strong", "summary"),
     *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
@@ -75,13 +69,14 @@ MARK = "needs"  # key of the metadata that tells a banner from an output of the 
 
 
 def load_ipython_extension(ip: Any) -> None:
-    """``%load_ext helpers.workbook.needs``: from now on, cells that begin with ``%%needs`` are gated."""
+    """Answers ``%load_ext helpers.workbook.needs``: from now on, cells that begin with ``%%needs`` are gated."""
     ip.input_transformers_cleanup.append(_transform)
     ip.register_magic_function(_magic, "cell", "needs")
     edits.watch(ip)
 
 
 def unload_ipython_extension(ip: Any) -> None:
+    """Takes back what :func:`load_ipython_extension` did."""
     ip.input_transformers_cleanup.remove(_transform)
     ip.magics_manager.magics["cell"].pop("needs", None)
     edits.unwatch(ip)
@@ -133,7 +128,7 @@ def refuse(names: list[str]) -> None:
 
 def replay(source: str, lacking: list[str]) -> None:
     """Shows the recording of a cell that cannot run here because of ``lacking``; never raises for want of one."""
-    reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name][2])})" for name in lacking]
+    reasons = [f"<code>{name}</code> ({escape(CAPABILITIES[name].where)})" for name in lacking]
     need = f"This cell needs {' and '.join(reasons)}, which {'is' if len(lacking) == 1 else 'are'} missing here."
     _shown.append(source_hash(source))
     try:
@@ -175,18 +170,18 @@ def _edits(chapter: str, recording: Recording) -> list[str]:
 
 
 def describe(recording: Recording) -> str:
-    """Where and when a recording was made, in words: device, TensorRT and its version, date."""
+    """Says where and when a recording was made, in words: device, TensorRT and its version, date."""
     capability = recording.compute_capability
     device = f"{recording.device} (compute capability {capability})" if capability else "a machine without a GPU"
     return f"{device} with {_tensorrt(recording)} on {recording.date}"
 
 
 def _tensorrt(recording: Recording) -> str:
-    return f"{_NAMES.get(recording.flavour, recording.flavour)} {recording.version}"
+    return f"{NAMES.get(recording.flavour, recording.flavour)} {recording.version}"
 
 
 def probe() -> dict[str, Any]:
-    """What ``make record`` asks the kernel that has just run a chapter: device, TensorRT, missing capabilities.
+    """Returns what ``make record`` asks the kernel that has just run a chapter: device, TensorRT, missing capabilities.
 
     And the hashes of the cells that were replayed, or could not even be replayed, in place of being run.
     """
@@ -241,7 +236,7 @@ def _banner(title: str, paragraphs: Iterable[str], recording: Recording | None =
 
 
 def recording_mark(recording: Recording | None) -> dict[str, str | None]:
-    """The metadata of a banner: which recording follows."""
+    """Returns the metadata of a banner: which recording follows."""
     return {"recording": recording.hash[:16], "date": recording.date} if recording else {"recording": None}
 
 
@@ -262,12 +257,12 @@ def _show(output: dict[str, Any]) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without what makes a terminal do something, such as setting its title; colours and line ends stay."""
+    """Returns the text without what makes a terminal do something, such as setting its title; colours stay."""
     return _CONTROL.sub(lambda found: found["colour"] or "", text)
 
 
 def harmless_html(html: str) -> str | None:
-    """The HTML without all that could run, load something or cover the page; None where nh3 is missing.
+    """Returns the HTML without all that could run, load something or cover the page; None where nh3 is missing.
 
     What the workbook's own tables, figures, reports and verdicts consist of stays; of anything else, only the text.
     """

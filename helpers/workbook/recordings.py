@@ -76,7 +76,7 @@ class Recording:
         return source_hash(self.source)
 
     def computed_digest(self) -> str:
-        """SHA-256 of all that the recording says, however a file lays it out."""
+        """Returns the SHA-256 of all that the recording says, however a file lays it out."""
         return _digest(asdict(replace(self, digest="")))
 
 
@@ -86,22 +86,22 @@ def _digest(value: Any) -> str:
 
 
 def normalized(source: str) -> str:
-    """The source without what does not matter: trailing whitespace, blank lines around it, the kind of line ends."""
+    """Returns the source without what does not matter: trailing whitespace, blank lines around it, line ends."""
     return "\n".join(line.rstrip() for line in source.split("\n")).strip("\n")
 
 
 def source_hash(source: str) -> str:
-    """SHA-256 of the normalized source, as hexadecimal digits."""
+    """Returns the SHA-256 of the normalized source, as hexadecimal digits."""
     return hashlib.sha256(normalized(source).encode()).hexdigest()
 
 
 def short_hash(text: str) -> str:
-    """As many digits of :func:`source_hash` as tell the cells of one chapter apart."""
+    """Returns as many digits of :func:`source_hash` as tell the cells of one chapter apart."""
     return source_hash(text)[:16]
 
 
 def first_line(source: str) -> str:
-    """The first line of code, by which one finds a cell, of at most 60 characters; "" if there is none.
+    """Returns the first line of code, by which one finds a cell, of at most 60 characters; "" if there is none.
 
     Comments and magics are no code.
     """
@@ -110,7 +110,7 @@ def first_line(source: str) -> str:
 
 
 def split_gate(source: str) -> tuple[list[str], str] | None:
-    """The capabilities that a cell's ``%%needs`` names, and the cell as it runs where they are there; else None.
+    """Returns the capabilities that a cell's ``%%needs`` names, and the cell as it runs with them; else None.
 
     Only blank lines and comments may stand before the magic. Its line becomes a comment, so that lines keep their
     numbers; before another cell magic it goes, because that has to come first. The list may be empty or wrong.
@@ -128,7 +128,7 @@ def split_gate(source: str) -> tuple[list[str], str] | None:
 
 
 def picture_size(metadata: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Of an output's metadata, what counts for how it looks: width and height of a picture."""
+    """Returns what counts in an output's metadata for how it looks: width and height of a picture."""
     size = metadata.get("image/png")
     given = size if isinstance(size, dict) else {}
     kept = {key: given[key] for key in ("width", "height") if type(given.get(key)) is int}
@@ -136,17 +136,18 @@ def picture_size(metadata: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def recordings_path(chapter: str, root: Path = ROOT) -> Path:
+    """Returns the file with the recordings of a chapter, such as "07_execution"."""
     return root / "data" / "recordings" / f"{chapter}.json"
 
 
 def load_recordings(path: str | os.PathLike) -> list[Recording]:
-    """The recordings of one chapter, none if there is no such file. Raises RecordingError that names a bad file."""
+    """Returns the recordings of one chapter, none without a file. Raises RecordingError that names a bad file."""
     path = Path(path)
     return [_unchanged(path.stem, recording) for recording in _read(path)[1]]
 
 
 def load_code_cells(path: str | os.PathLike) -> list[CodeCell]:
-    """All code cells of the recorded chapter, none if there is no such file. Raises RecordingError for a bad file."""
+    """Returns all code cells of the recorded chapter, none without a file. Raises RecordingError for a bad file."""
     return _read(Path(path))[0]
 
 
@@ -300,7 +301,7 @@ def save_recordings(
 
 
 def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) -> tuple[str, Recording] | None:
-    """The chapter and the recording of exactly this source, or None.
+    """Returns the chapter and the recording of exactly this source, or None.
 
     The check of an exercise has two, one below the stub and one below the solution. The one is meant whose ``after``
     comes last in ``shown``, the hashes of the cells that have been shown so far.
@@ -317,7 +318,7 @@ def find_recording(source: str, root: Path = ROOT, shown: Sequence[str] = ()) ->
 
 
 def similar_recording(source: str, root: Path = ROOT) -> tuple[str, Recording] | None:
-    """The chapter and the recording whose source comes closest, or None where nothing comes close.
+    """Returns the chapter and the recording whose source comes closest, or None where nothing comes close.
 
     Never one of an exercise, since that may be its solution.
     Raises RecordingError if it was changed after it was made.
@@ -329,12 +330,12 @@ def similar_recording(source: str, root: Path = ROOT) -> tuple[str, Recording] |
 
 
 def similarity(one: str, other: str) -> float:
-    """0 for two sources with nothing in common, 1 for the same."""
+    """Returns 0 for two sources with nothing in common, 1 for the same."""
     return difflib.SequenceMatcher(None, normalized(one), normalized(other), autojunk=False).ratio()
 
 
 def difference(recorded: str, now: str) -> str:
-    """A short unified diff from the recorded source to this one."""
+    """Returns a short unified diff from the recorded source to this one."""
     lines = (normalized(recorded).split("\n"), normalized(now).split("\n"))
     return "\n".join(list(difflib.unified_diff(*lines, "recorded cell", "this cell", n=1, lineterm="")))
 

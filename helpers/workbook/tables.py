@@ -39,7 +39,7 @@ class Layer(NamedTuple):
 
 
 def read_tensor(tensor: trt.ITensor) -> Tensor:
-    """Name, shape and dtype (``FLOAT``, ``HALF`` …) of a tensor of a network definition."""
+    """Returns name, shape and dtype (``FLOAT``, ``HALF`` …) of a tensor of a network definition."""
     try:
         shape = tuple(tensor.shape)
     except ValueError:  # an unknown rank is a shape of -1 dimensions
@@ -48,7 +48,7 @@ def read_tensor(tensor: trt.ITensor) -> Tensor:
 
 
 def read_layers(network: trt.INetworkDefinition) -> list[Layer]:
-    """All layers in the network's own order. Raises TypeError for what is not a network definition."""
+    """Returns all layers in the network's own order. Raises TypeError for what is not a network definition."""
     check_network(network)
     layers = []
     for index in range(network.num_layers):
@@ -68,7 +68,7 @@ def read_layers(network: trt.INetworkDefinition) -> list[Layer]:
 
 
 def network_table(network: trt.INetworkDefinition) -> pandas.DataFrame:
-    """One row per layer: name, type, inputs, outputs, shape and dtype of the first output; indexed by layer number.
+    """Returns a row per layer: name, type, inputs, outputs, shape and dtype of the first output, by layer number.
 
     ``inputs`` and ``outputs`` are the names of the tensors, joined by commas. ``shape`` is a tuple with -1 for every
     dynamic dimension, None where the layer has no output or its rank is unknown; ``dtype`` is a name such as

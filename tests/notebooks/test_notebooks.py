@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from notebook_fixtures import SETUP
 
-from helpers.trt import CAPABILITIES
+from helpers.trt import CAPABILITIES, Capability
 from helpers.workbook.recordings import load_code_cells, load_recordings, recordings_path, save_recordings
 from tools.checks import cells as check_cells
 from tools.checks import prose as check_prose
@@ -75,8 +75,8 @@ def good_chapter(shared_book):
 
 @pytest.fixture
 def chapter(good_chapter, tmp_path, monkeypatch):
-    monkeypatch.setitem(CAPABILITIES, "gizmo", (lambda: False, "turn", "a gizmo"))
-    monkeypatch.setitem(CAPABILITIES, "widget", (lambda: False, "fidget", "a widget"))
+    monkeypatch.setitem(CAPABILITIES, "gizmo", Capability(lambda: False, "turn", "a gizmo"))
+    monkeypatch.setitem(CAPABILITIES, "widget", Capability(lambda: False, "fidget", "a widget"))
     shutil.copytree(good_chapter, tmp_path / "copy")
     return tmp_path / "copy" / "notebooks" / "01_gears.ipynb"
 

@@ -14,8 +14,8 @@ SETUP = "%load_ext helpers.workbook.needs"
 # There where the environment variable GIZMO is set: tests switch it on to record and off to replay.
 GIZMO = """
 
-CAPABILITIES["gizmo"] = (lambda: bool(os.environ.get("GIZMO")), "turn", "a gizmo <in the drawer>")
-CAPABILITIES["widget"] = (lambda: False, "fidget", "a widget")
+CAPABILITIES["gizmo"] = Capability(lambda: bool(os.environ.get("GIZMO")), "turn", "a gizmo <in the drawer>")
+CAPABILITIES["widget"] = Capability(lambda: False, "fidget", "a widget")
 """
 
 

@@ -1,5 +1,6 @@
 """The helpers' type hints: mypy finds nothing in them, and does find what is wrong."""
 
+import ast
 import os
 import re
 import subprocess
@@ -56,3 +57,17 @@ def test_mistakes_are_found(tmp_path):
     expected = set(enumerate(MISTAKES.values(), len(imports) + 1))  # line and kind
     assert expected <= {(int(line), kind) for line, kind in found}, said
     assert {int(line) for line, _ in found} == {line for line, _ in expected}, said  # and none in the imports
+
+
+def test_docstrings_of_functions_begin_with_a_verb():
+    """The third person of a verb ends in s, save for a few; what begins with a noun or with "What" does not."""
+    wrong = []
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            members = node.body if isinstance(node, ast.ClassDef) else [node]
+            for function in (part for part in members if isinstance(part, ast.FunctionDef)):
+                text = ast.get_docstring(function) or ""
+                is_property = any(ast.unparse(decorator).endswith("property") for decorator in function.decorator_list)
+                if text and not is_property and not re.match(r"[A-Z][a-z]+s\b", text) and function.name[0] != "_":
+                    wrong.append(f"{path.relative_to(ROOT)}: {function.name}: {text.splitlines()[0]}")
+    assert not wrong, "\n".join(wrong)

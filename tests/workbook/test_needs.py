@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from notebook_fixtures import ROOT, SETUP, text
 
-from helpers.trt import CAPABILITIES
+from helpers.trt import CAPABILITIES, Capability
 from helpers.workbook import edits, needs
 from helpers.workbook.edits import edited
 from helpers.workbook.needs import MARK, harmless_html
@@ -308,7 +308,7 @@ class TestInAShellThatSendsIds:
 
         self.shell = shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
         monkeypatch.setattr(edits, "ran", [])
-        monkeypatch.setitem(CAPABILITIES, "gizmo", (lambda: False, "turn", "a gizmo"))
+        monkeypatch.setitem(CAPABILITIES, "gizmo", Capability(lambda: False, "turn", "a gizmo"))
         self.sources = ["%load_ext helpers.workbook.needs", "def f():\n    return 1", "# Exercise 07.1: x\nx = 0"]
         outputs = [{"output_type": "stream", "name": "stdout", "text": "12\n"}]
         self.sources.append(SOURCE.replace("gpu", "gizmo"))
@@ -675,8 +675,8 @@ def test_help_unloading_and_reloading(book):
 class TestTheTransformer:
     @pytest.fixture(autouse=True)
     def capabilities(self, monkeypatch):
-        monkeypatch.setitem(CAPABILITIES, "there", (lambda: True, "be", "nothing"))
-        monkeypatch.setitem(CAPABILITIES, "gone", (lambda: False, "go", "a lot"))
+        monkeypatch.setitem(CAPABILITIES, "there", Capability(lambda: True, "be", "nothing"))
+        monkeypatch.setitem(CAPABILITIES, "gone", Capability(lambda: False, "go", "a lot"))
 
     def transform(self, source):
         return "".join(needs._transform(source.splitlines(keepends=True)))
