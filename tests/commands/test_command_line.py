@@ -114,6 +114,18 @@ def test_a_page_replaces_a_page_and_nothing_else(tmp_path, capsys):
     assert "is no HTML page: it would be lost" in capsys.readouterr().err
 
 
+@posix
+def test_a_page_replaces_no_link(tmp_path, capsys):
+    """/dev/stdout is one, to a page where the shell sends it there: root would lose the device."""
+    (tmp_path / "old.html").write_bytes(b"<!DOCTYPE html>\n<html>")
+    (tmp_path / "stdout").symlink_to("old.html")
+    with pytest.raises(SystemExit) as end:
+        command_line.main(["check", str(LENET), "--html", str(tmp_path / "stdout")])
+    assert end.value.code == 2
+    assert "stdout is a link: name the file itself" in capsys.readouterr().err
+    assert (tmp_path / "stdout").is_symlink()
+
+
 def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.html"
     page.write_text("secret")

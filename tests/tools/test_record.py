@@ -21,7 +21,7 @@ from helpers.workbook.recordings import (
 )
 from tools.checks.canonical import canonical, clean_outputs, dumps, is_canonical, private_paths, settle
 from tools.record import record as tool
-from tools.record.gated import chapter_status, gated_cells, python_source, read_code_cells
+from tools.record.gated import chapter_status, gated_cells, match, python_source, read_code_cells
 from tools.record.record import Refused, record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,6 +175,17 @@ def test_an_edited_cell_keeps_its_old_recording_until_it_is_recorded_again(book)
     record("01_gears", book.root)
     assert states(book) == ["recorded"]
     assert len(recordings(book)) == 1
+
+
+def test_two_recordings_of_one_source_are_equally_close_to_an_edited_cell(book):
+    """As of an exercise's check, which is recorded below the stub and below the solution."""
+    book.write("01_gears", SETUP, TWO)
+    book.gizmo(True)
+    record("01_gears", book.root)
+    (one,) = recordings(book)
+    book.write("01_gears", SETUP, TWO.replace("more", "less"))
+    cells = gated_cells(read_code_cells(book.root / "notebooks" / "01_gears.ipynb"), book.root)
+    assert list(match(cells, [one, replace(one, after="0" * 64)])) == [cells[0].key]
 
 
 def test_a_chapter_without_gated_cells_has_no_file(book):

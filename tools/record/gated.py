@@ -198,7 +198,8 @@ def match(cells: Sequence[Gated], recordings: Iterable[Recording]) -> dict[tuple
     result = {gated.key: spare.pop(gated.key) for gated in cells if gated.key in spare}
     for gated in cells:
         if gated.key not in result and spare:
-            ratio, key = max((similarity(gated.source, r.source), key) for key, r in spare.items())
-            if ratio >= SIMILAR:
-                result[gated.key] = spare.pop(key)
+            ratios = {key: similarity(gated.source, recording.source) for key, recording in spare.items()}
+            closest = max(ratios, key=ratios.__getitem__)
+            if ratios[closest] >= SIMILAR:
+                result[gated.key] = spare.pop(closest)
     return result

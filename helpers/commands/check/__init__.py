@@ -66,6 +66,8 @@ def _page(text: str) -> str:
         return text
     if not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text} is there already and is no file")
+    if os.path.islink(text):  # as /dev/stdout is, and it would be replaced itself
+        raise argparse.ArgumentTypeError(f"{text} is a link: name the file itself")
     try:
         with open(text, "rb") as there:
             begin = there.read(64).lstrip().lower()
