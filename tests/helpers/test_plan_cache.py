@@ -83,6 +83,9 @@ class TestKey:
             with monkeypatch.context() as patch:
                 patch.setattr(helpers.plan_cache, "gpus", lambda gpu=gpu: (gpu,))
                 keys.add(cache.key(b"model", {}))
+                first = cache.key(b"model", {})  # the first of several GPUs is the one that is used
+                patch.setattr(helpers.plan_cache, "gpus", lambda gpu=gpu: (gpu, Gpu("another", (1, 0), 0)))
+                assert cache.key(b"model", {}) == first
         assert len(keys) == 10
 
     def test_a_model_that_names_files_outside_its_folder_is_refused(self, cache, tmp_path, plan):
