@@ -57,7 +57,8 @@ def unknown_names(more: Iterable[Module] = ()) -> list[str]:
     """What code asks for with hasattr or getattr, and no release has: the answer would always be no."""
     stubs = [Stub(release) for release in RELEASES]
     texts = {module.name: module.text for module in (*modules(), *more)}
-    texts |= {f"helpers/{path.name}": path.read_text(encoding="utf-8") for path in (ROOT / "helpers").glob("*.py")}
+    for path in (ROOT / "helpers").rglob("*.py"):
+        texts[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
     asked = {(place, a or b, name) for place, text in sorted(texts.items()) for a, b, name in ASKED.findall(text)}
     return [f"{place}: {owner}.{name}" for place, owner, name in asked if not any(s.has(owner, name) for s in stubs)]
 
@@ -84,7 +85,7 @@ def _lacking(release: str) -> set[str]:
 def _shadows(release: str, code: str) -> dict[Path, str]:
     """What mypy reads in place of some helpers: trt.py with a release's answers, and nothing of what is not for it."""
     result = {}
-    for path in sorted((ROOT / "helpers").glob("*.py")):
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         only = ONLY_WHERE.search(text)
         if only and only[1] in _lacking(release):
