@@ -10,7 +10,18 @@ import onnx
 import pytest
 import small_models as small
 
-from helpers.model_files import all_tensors, external_files, file_beside, inside, locations, model_sha256
+from helpers import model_files
+from helpers.model_files import (
+    NotAModel,
+    all_tensors,
+    external_files,
+    file_beside,
+    first_look,
+    inside,
+    kind_of,
+    locations,
+    model_sha256,
+)
 
 PLACES = small.external_everywhere("weights.bin")
 
@@ -112,3 +123,52 @@ def test_what_lies_inside_the_folder(tmp_path):
         os.mkfifo(folder / "pipe")
         with pytest.raises(FileNotFoundError):
             file_beside(path, "pipe")
+
+
+# What a file is that should have been a model
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"", "is empty"),
+        (b"\0\0\0\0TFL3" + b"\x14", "TensorFlow Lite"),
+        (b"\xef\xbb\xbf <!doctype html>", "HTML or XML"),
+        (b"{" * 9, "is a text file"),
+        ((99 << 20).to_bytes(8, "little") + b"{", "safetensors"),
+        (bytes(64), "only zeros"),
+        ("größer".encode(), "is a text file"),
+    ],
+)
+def test_what_is_no_model_is_called_by_its_name(head, said):
+    assert said in kind_of(head)
+
+
+@pytest.mark.parametrize(
+    "head", [b"gr\xf6\xdfer", b"\x08\x07", b"\0\0\0TFL3\0", (100 << 20).to_bytes(8, "little") + b"{"]
+)
+def test_what_may_be_a_model(head):
+    assert kind_of(head) is None
+
+
+def test_the_first_look_at_files(tmp_path, monkeypatch):
+    path = tmp_path / "m.onnx"
+    for make, said in (
+        (lambda: None, f"there is no file {path}"),
+        (path.mkdir, "is a folder"),
+        (lambda: path.rmdir() or path.write_bytes(b""), "is empty"),
+    ):
+        make()
+        with pytest.raises(NotAModel, match=said):
+            first_look(path)
+    path.write_bytes(small.network().SerializeToString())
+    first_look(path)
+    monkeypatch.setattr(model_files, "LARGEST", path.stat().st_size)
+    first_look(path)
+    monkeypatch.setattr(model_files, "LARGEST", path.stat().st_size - 1)
+    with pytest.raises(NotAModel, match="2 GB"):
+        first_look(path)
+
+
+def test_protobuf_takes_one_byte_less_than_two_gibibytes():
+    assert model_files.LARGEST == 2**31 - 1

@@ -103,6 +103,11 @@ class TestHeader:
         header[:4], header[16], header[32:36] = b"vtrt", 64, (1 << 31 | 1).to_bytes(4, "little")
         assert read_header(bytes(header)).targets == ("SM75", "bit 31")
 
+    def test_only_plans_of_rtx_name_targets(self):
+        header = bytearray(64)
+        header[:4], header[16], header[32] = b"ftrt", 64, 7
+        assert read_header(bytes(header)).targets == ()
+
     def test_a_plan_for_all_targets_names_one_that_the_library_does_not(self):
         assert read_header(make_plan(targets=())).targets == ("SM80", "SM86", "SM89", "SM120", "SM121", "bit 6")
 

@@ -885,6 +885,20 @@ def test_the_thread_is_told_by_its_number(run, other):
     with pytest.raises(RuntimeError, match="thread"):
         run.close()
     run._thread = mine
+    pending = run.submit(x=X, shift=SHIFT)
+    run._thread = mine + other
+    with pytest.raises(RuntimeError, match="belongs to the thread that submitted it"):
+        pending.result()
+    run._thread = mine
+    assert is_right(pending.result())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_another_dtype_of_out_is_refused_after_the_right_one(run, dtype):
+    for _ in range(3):
+        run(x=X, shift=SHIFT, out={"plus": np.zeros_like(X)})
+    with pytest.raises(TypeError, match="plus"):
+        run(x=X, shift=SHIFT, out={"plus": np.zeros_like(X, dtype)})
 
 
 def test_a_plan_is_trusted_only_if_the_caller_says_so(make, monkeypatch):
