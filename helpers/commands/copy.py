@@ -121,6 +121,8 @@ def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
         files[folder / "__init__.py"] = INIT.encode()
     files = {path: content for path, content in files.items() if not _holds(path, content)}
     taken = [path for path in files if os.path.lexists(path)]  # also a link that leads nowhere
+    if os.path.lexists(folder / NOTE) and not _noted(folder):
+        taken.append(folder / NOTE)  # a file of your own that is called so
     if taken and not force:
         raise FileExistsError(f"already there, and different: {', '.join(map(str, taken))}; --force overwrites")
     note = (json.dumps(_noted(folder) | copied, indent=1, sort_keys=True) + "\n").encode()
@@ -179,7 +181,8 @@ def _noted(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, RecursionError):
         return {}
     pairs = noted.items() if isinstance(noted, dict) else ()
-    return {path: digest for path, digest in pairs if isinstance(digest, str) and ".." not in path.split("/")}
+    inside = {path: digest for path, digest in pairs if not os.path.isabs(path) and ".." not in path.split("/")}
+    return {path: digest for path, digest in inside.items() if re.fullmatch("[0-9a-f]{64}", str(digest))}
 
 
 def _check_name(to: Path, folder: Path, force: bool) -> None:

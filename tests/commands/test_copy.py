@@ -255,11 +255,25 @@ def test_the_status_says_what_has_changed_on_which_side(tmp_path, capsys, monkey
     (package / "plan.py").write_text("mine\n")
     assert takeaway.status(package)["plan.py"] == "changed there"
     note = json.loads((package / takeaway.NOTE).read_text())
-    (package / takeaway.NOTE).write_text(json.dumps({**note, "old.py": "0" * 64, "../x.py": "0" * 64}))
+    (package / takeaway.NOTE).write_text(
+        json.dumps({**note, "old.py": "0" * 64, "../x.py": "0" * 64, __file__: "0" * 64})
+    )
     (package / "old.py").write_text("")
     states = takeaway.status(package)
     assert states["old.py"] == "gone here"
-    assert "../x.py" not in states
+    assert not {"../x.py", __file__} & states.keys()
+
+
+def test_a_file_of_the_projects_own_that_is_called_like_the_note_stays(tmp_path):
+    (tmp_path / "inference").mkdir()
+    mine = tmp_path / "inference" / takeaway.NOTE
+    mine.write_text('{"mine": 1}')
+    with pytest.raises(FileExistsError, match="copied.json"):
+        takeaway.copy(["atomic"], tmp_path / "inference")
+    assert mine.read_text() == '{"mine": 1}'
+    takeaway.copy(["atomic"], tmp_path / "inference", force=True)
+    takeaway.copy(["trust"], tmp_path / "inference")
+    assert set(takeaway.status(tmp_path / "inference")) == {"atomic.py", "trust.py"}
 
 
 @pytest.mark.parametrize("note", [None, "[1]", "{", '{"a.py": 1}'])
