@@ -10,7 +10,7 @@ import onnx
 import pytest
 import small_models as small
 
-from helpers.commands.check import model_facts, trial
+from helpers.commands.check import model_facts, node_trial, trial
 from helpers.commands.check.model_facts import facts
 from helpers.commands.check.report import MOST
 from helpers.model_files import all_tensors
@@ -104,7 +104,7 @@ def test_no_trial_looks_for_external_data_in_the_current_folder(folder):
     for place in ("function", "branch in a function", "Constant", "tensors", "graphs", "sparse value"):
         (folder / "m.onnx").write_bytes(small.external_everywhere("weights.bin")[place].SerializeToString())
         facts(str(folder / "m.onnx"))
-        single = trial.cut_node(str(folder / "m.onnx"), 0)
+        single = node_trial.cut_node(str(folder / "m.onnx"), 0)
         assert list(all_tensors(single)), place
         assert [tensor for tensor in all_tensors(single) if tensor.data_location == tensor.EXTERNAL] == [], place
         assert b"weights.bin" not in single.SerializeToString(), place

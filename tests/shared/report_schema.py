@@ -17,7 +17,7 @@ SCHEMA_OF = {
     "outputs": {"name": str, "type": str, "shape": list | None},
     "operators": {"domain": str, "type": str, "opset": int, "count": int, "verdict": str, "reason": str,
                   "elsewhere": dict},
-    "problems": {"severity": str, "what": str, "todo": str, "where": str},
+    "problems": {"severity": str, "what": str, "todo": str, "where": str, "cause": str, "advice": str, "chapter": str},
     "external": {"name": str, "bytes": int, "found": bool},
 }  # fmt: skip
 OPERATOR_VERDICTS = {

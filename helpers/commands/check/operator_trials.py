@@ -27,7 +27,7 @@ from .report import (
 
 OPERATORS = 40  # that are tried alone; those that the parser blamed come first
 WORST_FIRST = (CRASHES, NOT_SUPPORTED, NEEDS_CONSTANT, DOES_NOT_BUILD, PARSED, BUILDS)
-_TRY_NODE = f"{__package__}.trial:try_node"
+_TRY_NODE = f"{__package__}.node_trial:try_node"
 
 
 def recall_operators(report: Report) -> None:

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
-EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2}
+NO_SHAPES = "parses; not built: no shapes that fit were found"
+NO_VALUES = "parses; not built: shape inputs need values"
+UNDECIDED = "undecided"  # a limit was reached, or the data do not say
+EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_SHAPES: 3, NO_VALUES: 3, UNDECIDED: 3}
 
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
 NODES = 3  # of each operator: that are tried alone, and that are named
@@ -38,12 +41,16 @@ class Problem:
     """Something about the model. An "error" keeps it from being converted, a "warning" may, a "note" does not.
 
     ``what`` is wrong, ``todo`` is what people do about it, ``where`` names the node, tensor or file ("" for none).
+    ``advice`` is the id of the advice (helpers.advice) that ``cause``, ``todo`` and ``chapter`` are from; "" for none.
     """
 
     severity: str
     what: str
     todo: str
     where: str = ""
+    cause: str = ""
+    advice: str = ""
+    chapter: str = ""
 
 
 @dataclass
@@ -112,7 +119,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit status of the command: 0 convertible, 1 not convertible, 2 not a usable model."""
+        """The exit status of the command: 0 convertible, 1 not convertible, 2 not a usable model, 3 undecided."""
         return EXIT_CODES[self.verdict]
 
     @property
