@@ -49,6 +49,16 @@ def by_id(id: str) -> Advice:
     return _BY_ID[id]
 
 
+def advice_line(message: str) -> str:
+    """Returns one line of advice about a message, for the end of an exception's text; "" where nothing is known.
+
+    >>> advice_line("CUDA initialization failure with error: 35").endswith("(tensorrt-workbook explain TRT051)")
+    True
+    """
+    advice = advice_for(message)
+    return f"{advice.id}: {advice.cure} (tensorrt-workbook explain {advice.id})" if advice else ""
+
+
 ADVICE: tuple[Advice, ...] = (
     Advice(
         "TRT001",
