@@ -14,11 +14,14 @@ from __future__ import annotations
 import atexit
 import errno
 import logging
+import math
+import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +54,8 @@ class BuildOptions:
     """Options of a build. Every field has a default that suits a network without dynamic shapes.
 
     workspace           device memory that a layer may use as scratch, in bytes (None: TensorRT's default, all of it)
-    profiles            one mapping per optimization profile: input name -> (min, opt, max) shapes
+    profiles            one mapping per optimization profile: input name -> (min, opt, max), three shapes. Of a shape
+                        input, whose values decide about shapes, they are three times its values, as flat lists
     targets             GPUs to build for ahead of time, e.g. ("SM86", "SM89"); needs ``ahead_of_time``.
                         Empty: this GPU, or with TensorRT for RTX on a machine without a GPU every one from 8.0 on
     flags               names of trt.BuilderFlag to set, e.g. ("FP16",)
@@ -239,37 +243,74 @@ def _set_targets(config: trt.IBuilderConfig, targets: Sequence[str]) -> None:
 
 
 def _add_profiles(builder, config, network, profiles: Sequence[Profile]) -> None:
-    inputs = {network.get_input(i).name: tuple(network.get_input(i).shape) for i in range(network.num_inputs)}
-    dynamic = [name for name, shape in inputs.items() if -1 in shape]
-    if dynamic and not profiles:
+    inputs = {tensor.name: tensor for tensor in map(network.get_input, range(network.num_inputs))}
+    needed = [tensor for tensor in inputs.values() if tensor.is_shape_tensor or -1 in tuple(tensor.shape)]
+    if needed and not profiles:
+        name = needed[0].name
         raise ValueError(
-            f"input {dynamic[0]!r} has the dynamic shape {inputs[dynamic[0]]}: give an optimization profile, "
-            f"profiles=[{{{dynamic[0]!r}: (min, opt, max)}}]"
+            f"input {name!r} {_why_a_range(needed[0])}: give an optimization profile, "
+            f"profiles=[{{{name!r}: (min, opt, max)}}]"
         )
     for number, ranges in enumerate(profiles):
-        lost = [name for name in dynamic if name not in ranges]
-        if lost:
-            raise ValueError(f"profile {number} gives no range for the dynamic input {lost[0]!r} {inputs[lost[0]]}")
+        if not isinstance(ranges, Mapping):
+            raise ValueError(f"profile {number} is {ranges!r:.60}: give a mapping, {{name: (min, opt, max)}}")
+        for tensor in needed:
+            if tensor.name not in ranges:
+                raise ValueError(
+                    f"profile {number} gives no range for input {tensor.name!r}: it {_why_a_range(tensor)}"
+                )
         profile = builder.create_optimization_profile()
-        for name, shapes in ranges.items():
+        for name, given in ranges.items():
             if name not in inputs:
                 raise ValueError(f"profile {number} names {name!r}; the network's inputs are {', '.join(inputs)}")
-            _check_range(name, inputs[name], shapes)
-            profile.set_shape(name, *(tuple(shape) for shape in shapes))
+            if inputs[name].is_shape_tensor:
+                profile.set_shape_input(name, *_range_of_values(inputs[name], given))
+            else:
+                profile.set_shape(name, *_range_of_shapes(inputs[name], given))
         config.add_optimization_profile(profile)
 
 
-def _check_range(name: str, shape: tuple[int, ...], ranges: Sequence[Shape]) -> None:
+def _why_a_range(tensor: trt.ITensor) -> str:
+    if tensor.is_shape_tensor:
+        return "is a shape input, whose values decide about shapes, so they are what min, opt and max stand for"
+    return f"has the dynamic shape {tuple(tensor.shape)}"
+
+
+def _range_of_shapes(tensor: trt.ITensor, given: Any) -> list[tuple[int, ...]]:
+    name, shape = tensor.name, tuple(tensor.shape)
+    ranges = _three_of_integers(name, given, "three shapes")
+    for what, one in zip(("min", "opt", "max"), ranges, strict=True):
+        if len(one) != len(shape) or any(s not in (-1, g) for s, g in zip(shape, one, strict=True)):
+            raise ValueError(f"profile of {name!r}: {what} {one} does not fit the input's shape {shape}")
+    return ranges
+
+
+def _range_of_values(tensor: trt.ITensor, given: Any) -> list[tuple[int, ...]]:
+    name, shape = tensor.name, tuple(tensor.shape)
+    count = math.prod(shape)
+    if not shape and isinstance(given, Sequence):
+        given = [value if isinstance(value, Sequence) else (value,) for value in given]
+    ranges = _three_of_integers(name, given, "the values that the input takes, three times")
+    for what, one in zip(("min", "opt", "max"), ranges, strict=True):
+        if len(one) != count:
+            raise ValueError(
+                f"profile of {name!r}: {what} {one} has {len(one)} values, and this shape input holds {count}"
+            )
+    return ranges
+
+
+def _three_of_integers(name: str, given: Any, what: str) -> list[tuple[int, ...]]:
+    """Returns (min, opt, max) as tuples of integers. Raises ValueError for anything else, or if they do not ascend."""
+    try:
+        ranges = [tuple(map(operator.index, one)) for one in given]
+    except TypeError:
+        ranges = []
     if len(ranges) != 3:
-        raise ValueError(f"profile of {name!r} needs three shapes, (min, opt, max), and has {len(ranges)}")
-    for what, given in zip(("min", "opt", "max"), ranges, strict=True):
-        if len(given) != len(shape) or any(s not in (-1, g) for s, g in zip(shape, given, strict=True)):
-            raise ValueError(f"profile of {name!r}: {what} {tuple(given)} does not fit the input's shape {shape}")
+        raise ValueError(f"profile of {name!r} needs {what}, (min, opt, max), each of integers, and has {given!r:.80}")
     low, best, high = ranges
-    if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
-        raise ValueError(
-            f"profile of {name!r}: min {tuple(low)} <= opt {tuple(best)} <= max {tuple(high)} does not hold"
-        )
+    if len({len(one) for one in ranges}) == 1 and not all(a <= b <= c for a, b, c in zip(*ranges, strict=True)):
+        raise ValueError(f"profile of {name!r}: min {low} <= opt {best} <= max {high} does not hold")
+    return ranges
 
 
 def _read_timing_cache(path: str | os.PathLike) -> bytes:

@@ -79,12 +79,17 @@ def test_a_dynamic_input_needs_a_profile_and_the_error_names_it():
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
-        ({"z": SHAPES}, "gives no range for the dynamic input 'x'"),
+        ({"z": SHAPES}, r"gives no range for input 'x': it has the dynamic shape \(-1, 3, 8, 8\)"),
         ({"x": SHAPES, "z": SHAPES}, "names 'z'; the network's inputs are x"),
         ({"x": SHAPES[:2]}, "needs three shapes"),
         ({"x": ((1, 3, 8), (2, 3, 8), (4, 3, 8))}, "does not fit the input's shape"),
         ({"x": ((1, 1, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))}, "does not fit the input's shape"),
         ({"x": (SHAPES[2], SHAPES[1], SHAPES[0])}, "does not hold"),
+        ({"x": (1, 2, 4)}, r"needs three shapes.*and has \(1, 2, 4\)"),
+        ({"x": 4}, "needs three shapes"),
+        ({"x": ((1, 3, 8, 8.5),) * 3}, "each of integers"),
+        ({"x": "abc"}, "needs three shapes"),
+        ([("x", SHAPES)], "give a mapping"),
     ],
 )
 def test_a_wrong_profile_is_refused_before_the_build(profile, message):
@@ -95,6 +100,45 @@ def test_a_wrong_profile_is_refused_before_the_build(profile, message):
 def test_several_profiles():
     options = BuildOptions(profiles=[{"x": SHAPES}, {"x": ((8, 3, 8, 8),) * 3}])
     assert len(build_plan(conv_network(batch=-1), options)) > 500
+
+
+def reshaping_network(shape):
+    """x, of shape (-1, 4), is reshaped to what the input "size", of this shape, says."""
+    network = create_network("reshaping")
+    x, size = network.add_input("x", trt.float32, (-1, 4)), network.add_input("size", trt.int32, shape)
+    target = size
+    if shape == ():
+        target = network.add_shuffle(size)
+        target.reshape_dims = (1,)
+        target = target.get_output(0)
+    shuffle = network.add_shuffle(x)
+    shuffle.set_input(1, target)
+    network.mark_output(shuffle.get_output(0))
+    return network
+
+
+X_RANGE = {"x": ((1, 4), (2, 4), (8, 4))}
+
+
+@pytest.mark.parametrize(
+    ("shape", "values"), [((2,), ((2, 2), (4, 2), (4, 8))), ((), (4, 8, 32)), ((), ((4,), (8,), (32,)))]
+)
+def test_a_profile_takes_the_values_of_a_shape_input(shape, values):
+    assert len(build_plan(reshaping_network(shape), profiles=[{**X_RANGE, "size": values}])) > 500
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "gives no range for input 'size': it is a shape input, whose values decide about shapes"),
+        (((2, 2), (4, 2)), "needs the values that the input takes, three times"),
+        (((2,), (4,), (8,)), r"min \(2,\) has 1 values, and this shape input holds 2"),
+        (((4, 2), (2, 2), (4, 8)), "does not hold"),
+    ],
+)
+def test_wrong_values_of_a_shape_input_are_refused_before_the_build(values, message):
+    with pytest.raises(ValueError, match=message):
+        build_plan(reshaping_network((2,)), profiles=[{**X_RANGE, **({"size": values} if values else {})}])
 
 
 def test_a_build_that_fails_says_why():
