@@ -75,7 +75,7 @@ def with_nms(
     model = with_decode(model, size)
     edit = _Edit(model, "nms")
     by_class = edit.add("Transpose", "scores", perm=[0, 2, 1])
-    limits = edit.constant([most]), edit.constant(np.float32([iou])), edit.constant(np.float32([score]))
+    limits = [edit.constant(np.array([limit])) for limit in (most, np.float32(iou), np.float32(score))]
     chosen = edit.add("NonMaxSuppression", "boxes", by_class, *limits)
     picture, label, place = edit.add("Split", chosen, edit.constant([1, 1, 1]), outputs=3, axis=1)
     edit.add("GatherND", "boxes", edit.add("Concat", picture, place, axis=1), outputs=["kept_boxes"])
@@ -156,16 +156,18 @@ def with_letterbox(model: onnx.ModelProto, size: tuple[int, int], padding: int =
     moving = edit.add("Unsqueeze", edit.add("Cast", "picture", to=FLOAT), edit.constant([0]))
     moving = edit.add("Transpose", moving, perm=[0, 3, 1, 2])
     height_width = edit.add("Slice", edit.add("Shape", moving), *map(edit.constant, ([2], [4], [0])))
-    ratios = edit.add("Div", edit.constant(np.float32(size)), edit.add("Cast", height_width, to=FLOAT))
+    ratios = edit.add("Div", edit.constant(np.array(size, np.float32)), edit.add("Cast", height_width, to=FLOAT))
     scale = edit.add("ReduceMin", ratios, keepdims=1) if edit.opset < 18 else edit.add("ReduceMin", ratios)
     exact = edit.add("Mul", edit.add("Cast", height_width, to=FLOAT), scale)
-    new = edit.add("Cast", edit.add("Floor", edit.add("Add", exact, edit.constant(np.float32([0.5])))), to=INT64)
+    new = edit.add(
+        "Cast", edit.add("Floor", edit.add("Add", exact, edit.constant(np.array([0.5], np.float32)))), to=INT64
+    )
     new = edit.add("Min", new, edit.constant(list(size)))
     target = edit.add("Concat", edit.constant([1, 3]), new, axis=0)
     smaller = edit.add("Resize", moving, "", "", target, mode="linear", coordinate_transformation_mode="half_pixel")
     room = edit.add("Sub", edit.constant(list(size)), new)
     pads = edit.add("Concat", edit.constant([0] * 6), room, axis=0)
-    padded = edit.add("Pad", smaller, pads, edit.constant(np.float32(padding)))
+    padded = edit.add("Pad", smaller, pads, edit.constant(np.array(padding, np.float32)))
     padded = edit.add("Reshape", padded, edit.constant([1, 3, *size]))  # says the size, which is known after all
     whole = edit.add("Round", edit.add("Transpose", padded, perm=[0, 2, 3, 1]))
     edit.add("Identity", whole, outputs=[pictures.name + "_float"])
