@@ -8,9 +8,9 @@ from helpers.commands.check.report import EXIT_CODES, Report
 
 SCHEMA = {
     "model": str, "verdict": str, "summary": str, "tensorrt": str, "ir_version": int | None, "producer": str,
-    "opsets": dict, "inputs": list, "outputs": list, "profile": dict, "operators": list, "problems": list,
-    "weights": dict, "external": list, "layers": int | None, "built": bool | None, "plan_bytes": int | None,
-    "seconds": float, "exit_code": int,
+    "opsets": dict, "inputs": list, "outputs": list, "profile": dict, "shapes": dict, "values": dict, "guessed": bool,
+    "operators": list, "problems": list, "weights": dict, "external": list, "layers": int | None, "built": bool | None,
+    "plan_bytes": int | None, "seconds": float, "exit_code": int,
 }  # fmt: skip
 SCHEMA_OF = {
     "inputs": {"name": str, "type": str, "shape": list | None},

@@ -16,8 +16,11 @@ from dataclasses import asdict, dataclass, field
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
 NO_SHAPES = "parses; not built: no shapes that fit were found"
 NO_VALUES = "parses; not built: shape inputs need values"
+BAD_SHAPES = "parses; not built: the given shapes do not fit"
 UNDECIDED = "undecided"  # a limit was reached, or the data do not say
-EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_SHAPES: 3, NO_VALUES: 3, UNDECIDED: 3}
+NO_TENSORRT = "not judged: TensorRT cannot be used here"
+EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_TENSORRT: 2}
+EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, UNDECIDED], 3)
 
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
 NODES = 3  # of each operator: that are tried alone, and that are named
@@ -89,6 +92,8 @@ class Report:
 
     profile   a proposal for an optimization profile: input name -> (min, opt, max) shapes, empty if nothing is
               dynamic; ``build_plan(network, profiles=[report.profile])`` takes it
+    shapes    with which it was built: input name -> (min, opt, max); ``guessed`` says whether the check chose them
+    values    those of shape inputs, with which it was built: input name -> (min, opt, max), each a list
     weights   counts: tensors, values, bytes, nan, inf, fp16_overflow, fp16_subnormal
     external  files of external data: name, bytes, found
     layers    of TensorRT's network definition; None if the model was not parsed
@@ -105,6 +110,9 @@ class Report:
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     profile: dict[str, tuple] = field(default_factory=dict)
+    shapes: dict[str, tuple] = field(default_factory=dict)
+    values: dict[str, tuple] = field(default_factory=dict)
+    guessed: bool = False
     operators: list[Operator] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     weights: dict[str, int] = field(default_factory=dict)
@@ -119,7 +127,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit status of the command: 0 convertible, 1 not convertible, 2 not a usable model, 3 undecided."""
+        """The exit status of the command: 0 convertible, 1 not, 2 no model or no TensorRT, 3 undecided."""
         return EXIT_CODES[self.verdict]
 
     @property
@@ -127,9 +135,9 @@ class Report:
         """True where TensorRT takes the model: parsed, and built if that was tried."""
         return self.verdict == CONVERTIBLE
 
-    def add(self, severity: str, what: str, todo: str, where: str = "") -> None:
-        """Adds a problem, unless it is there already."""
-        problem = Problem(severity, what, todo, where)
+    def add(self, severity: str, what: str, todo: str, where: str = "", **more: str) -> None:
+        """Adds a problem, unless it is there already. ``more``: its ``cause``, ``advice`` and ``chapter``."""
+        problem = Problem(severity, what, todo, where, **more)
         if problem not in self._known:
             self._known.add(problem)
             self.problems.append(problem)
