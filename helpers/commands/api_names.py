@@ -68,8 +68,8 @@ class Name:
 @cache
 def names() -> dict[str, Name]:
     """Returns all names, by name. Raises FileNotFoundError, which says what to copy, where the data is missing."""
-    known = _read("names.json")["names"]
-    groups = _read("replacements.json")["groups"]
+    known = read_data("names.json")["names"]
+    groups = read_data("replacements.json")["groups"]
     cpp = {name: spellings for group in groups for name, spellings in group.get("also", {}).items()}
     of_name = {name: (group, use) for group in groups for name, use in group["names"].items()}
     alive = {name for name, entry in known.items() if not LATEST.isdisjoint(entry["in"])}
@@ -96,7 +96,8 @@ def names() -> dict[str, Name]:
     return result
 
 
-def _read(file: str) -> dict:
+def read_data(file: str) -> dict:
+    """Returns what a JSON file of data/ holds. Raises FileNotFoundError, which says what to copy, where it lacks."""
     for folder in (_DATA, _HERE):
         if (folder / file).exists():
             return json.loads((folder / file).read_text(encoding="utf-8"))
