@@ -1,17 +1,20 @@
 """Holds what the check of a model found, and shows it as text, JSON or HTML (chapter 08). Needs rich for text only.
 
 >>> report = Report("model.onnx", "not convertible")
->>> report.add("error", "NonZero has a dynamic output", "give it a constant input")
+>>> report.add("error", "Plugin not found", where="Swirl 'twist'", advice="TRT006")
 >>> report.exit_code
 1
 """
 
 from __future__ import annotations
 
-import html
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+
+from ...advice import Advice, by_id
+from .layout import MORE, MOST_ROWS, escape, paragraph, table, table_html
 
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
 NO_SHAPES = "parses; not built: no shapes that fit were found"
@@ -22,10 +25,11 @@ NO_TENSORRT = "not judged: TensorRT cannot be used here"
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_TENSORRT: 2}
 EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, UNDECIDED], 3)
 
+SCHEMA = 1  # of the JSON, as data/check_report.schema.json has it; another one where a program would have to change
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
 NODES = 3  # of each operator: that are tried alone, and that are named
-MOST_ROWS, MOST_PROBLEMS = 100, 20  # that are printed of a table, and of the problems
-MOST_CHARACTERS = 500  # of a cell
+MOST_PROBLEMS = 20  # that are printed
+WIDTH = 120  # characters of a line where no terminal says how many it has
 SEVERITIES = ("error", "warning", "note")  # the worst first
 
 # Verdicts on an operator, for the installed TensorRT.
@@ -37,6 +41,8 @@ NOT_SUPPORTED = "not supported"
 CRASHES = "crashes TensorRT"
 NOT_TRIED = "not tried"
 GOOD = (BUILDS, PARSED)
+
+ELSEWHERE = "measured by the operator atlas, with small models of one operator each; not with this model."
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class Problem:
     cause: str = ""
     advice: str = ""
     chapter: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The line that says why: the cause if it is known, else the first line of ``what`` that names no node only."""
+        lines = [line for line in self.what.splitlines() if line.strip()]
+        telling = [line for line in lines if not re.search(r"(?i)Invalid Node - \S*$|refuses it: false$", line)]
+        return self.cause or next(iter(telling + lines), "")
 
 
 @dataclass
@@ -86,7 +99,7 @@ class Operator:
 
 @dataclass
 class Report:
-    """All that a check found. ``verdict``: "convertible", "not convertible" or "not a usable model".
+    """All that a check found. ``verdict`` is one of EXIT_CODES, such as "convertible".
 
     The lists are cut where a model has thousands of something, and names where they are very long; both say so.
 
@@ -98,6 +111,7 @@ class Report:
     external  files of external data: name, bytes, found
     layers    of TensorRT's network definition; None if the model was not parsed
     built     whether it builds; None if that was not tried
+    judged_for  the release that it was judged for without running it, such as "TensorRT 8.6"; "" for ``tensorrt``
     """
 
     model: str
@@ -120,6 +134,7 @@ class Report:
     layers: int | None = None
     built: bool | None = None
     plan_bytes: int | None = None
+    judged_for: str = ""
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -135,83 +150,104 @@ class Report:
         """True where TensorRT takes the model: parsed, and built if that was tried."""
         return self.verdict == CONVERTIBLE
 
-    def add(self, severity: str, what: str, todo: str, where: str = "", **more: str) -> None:
-        """Adds a problem, unless it is there already. ``more``: its ``cause``, ``advice`` and ``chapter``."""
-        problem = Problem(severity, what, todo, where, **more)
+    def add(
+        self,
+        severity: str,
+        what: str,
+        todo: str = "",
+        where: str = "",
+        advice: str = "",
+        cause: str = "",
+        chapter: str = "",
+    ) -> None:
+        """Adds a problem, unless it is there already.
+
+        ``advice``: an id of ``helpers.advice``, whose cause, cure and chapter the problem gets where there is no
+        ``cause``, ``todo`` or ``chapter``. Raises KeyError for an id that does not exist.
+        """
+        known = by_id(advice) if advice else Advice("", "", "", "")
+        parts = (todo or known.cure, where, cause or known.cause, advice, chapter or known.chapter)
+        problem = Problem(severity, what, *parts)
         if problem not in self._known:
             self._known.add(problem)
             self.problems.append(problem)
 
     def to_dict(self) -> dict:
-        """Returns the report as dicts, lists, numbers and strings; ``exit_code`` included."""
-        return {**asdict(self), "exit_code": self.exit_code}
+        """Returns the report as dicts, lists, numbers and strings, with ``schema`` and ``exit_code``: what
+        data/check_report.schema.json describes."""
+        return {"schema": SCHEMA, **asdict(self), "exit_code": self.exit_code}
 
     def to_json(self) -> str:
         """Returns the report as JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=120, no_color=True, highlight=False, legacy_windows=False)
-        with console.capture() as captured:
-            self.print(console)
-        return captured.get().rstrip()
+        return "\n".join(line for line, _, _ in self._lines(WIDTH))
 
     def print(self, console=None) -> None:
-        """Prints the report on a rich Console, by default the terminal."""
+        """Prints the report on a rich Console, by default the terminal, as wide as that is."""
         from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
 
         console = console or Console(highlight=False)
-        style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
-        console.print(Text.assemble((_plain(self.verdict), style), f": {_plain(self.summary)}"), soft_wrap=True)
-        for title, columns, rows in self._tables():
-            table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-            for column in columns:
-                table.add_column(Text(_plain(column)))
-            for row in _shown(rows):
-                table.add_row(*(Text(_plain(cell)) for cell in row))
-            console.print()
-            console.print(table)
-        for problem in self.problems[:MOST_PROBLEMS]:
-            where = f"{problem.where}: " if problem.where else ""
-            console.print()
-            text = Text.assemble((_plain(problem.severity), "bold"), _plain(f": {where}{problem.what}"))
+        for line, style, end in self._lines(console.width):
+            text = Text(line)
+            text.stylize(style, 0, end)
             console.print(text, soft_wrap=True)
-            if problem.todo:
-                console.print(Text(_plain(f"  → {problem.todo}")), soft_wrap=True)
-        if len(self.problems) > MOST_PROBLEMS:
-            console.print(f"\n… and {len(self.problems) - MOST_PROBLEMS:,} more; the JSON has them")
 
-    def to_html(self) -> str:
-        """Returns the report as a fragment of HTML that fits any theme of JupyterLab."""
-        parts = [f"<p><strong>{_escape(self.verdict)}</strong>: {_escape(self.summary)}</p>"]
-        for title, columns, rows in self._tables():
-            head = "".join(f'<th scope="col">{_escape(column)}</th>' for column in columns)
-            body = "".join("<tr>" + "".join(f"<td>{_escape(c)}</td>" for c in row) + "</tr>" for row in _shown(rows))
-            caption = f"<caption>{_escape(title)}</caption>"
-            parts.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    def to_html(self, chapters: str | None = "") -> str:
+        """Returns the report as a fragment of HTML that fits any theme of JupyterLab.
+
+        ``chapters`` is the address of the notebooks' folder as seen from the page, such as "../notebooks/": by default
+        they lie beside it, as for a notebook that shows a report. None makes no links.
+        """
+        parts = [f"<p><strong>{escape(self.verdict)}</strong>: {escape(self.summary)}</p>"]
+        for title, headings, rows, note in self._tables():
+            parts.append(table_html(title, headings, rows))
+            parts += [f"<p>{escape(note)}</p>"] if note else []
         if self.problems:
-            items = [_problem_html(problem) for problem in self.problems[:MOST_ROWS]]
+            items = [_problem_html(problem, chapters) for problem in self.problems[:MOST_ROWS]]
             if len(self.problems) > MOST_ROWS:
-                items.append(f"<li>… and {len(self.problems) - MOST_ROWS:,} more; the JSON has them</li>")
+                items.append(f"<li>… and {len(self.problems) - MOST_ROWS:,} more{MORE}</li>")
             parts.append("<ul>" + "".join(items) + "</ul>")
         return "\n".join(parts)
 
     _repr_html_ = to_html
 
-    def _tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    def _lines(self, width: int) -> Iterator[tuple[str, str, int]]:
+        """Yields each line of the text, a style, and how many of its characters have that style."""
+        style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
+        yield from _styled(paragraph("", f"{self.verdict}: {self.summary}", width), style, len(self.verdict))
+        for title, headings, rows, note in self._tables():
+            yield "", "", 0
+            yield title, "bold", len(title)
+            for line in table(headings, rows, width):
+                yield line, "", 0
+            yield from _styled(paragraph("", note, width, "") if note else [])
+        for problem in self.problems[:MOST_PROBLEMS]:
+            yield "", "", 0
+            where = f"{problem.where}: " if problem.where else ""
+            lines = paragraph("", f"{problem.severity}: {where}{problem.what}", width)
+            yield from _styled(lines, "bold", len(problem.severity))
+            for mark, text in _advice(problem):
+                yield from _styled(paragraph(f"  {mark}", text, width, "    " if mark else "  "))
+        if len(self.problems) > MOST_PROBLEMS:
+            yield "", "", 0
+            yield f"… and {len(self.problems) - MOST_PROBLEMS:,} more{MORE}", "", 0
+
+    def _tables(self) -> Iterator[tuple[str, list[str], list[list[str]], str]]:
+        """Yields title, headings, rows, and a note below ("" for none)."""
         if self.ir_version is not None:
-            yield "Model", ["what", "value"], list(self._model_rows())
+            yield "Model", ["what", "value"], list(self._model_rows()), ""
         if self.inputs or self.outputs:
+            built = self.shapes or self.values
             rows = [
-                [kind, tensor.name, tensor.type, _shape(tensor.shape), _profile(self.profile.get(tensor.name))]
+                [kind, tensor.name, tensor.type, _shape(tensor.shape), self._ranges(tensor.name)]
                 for kind, tensors in (("input", self.inputs), ("output", self.outputs))
                 for tensor in tensors
             ]
-            yield "Inputs and outputs", ["", "name", "type", "shape", "proposed profile: min, opt, max"], rows
+            last = "built with (min, opt, max)" if built else "proposed profile (min, opt, max)"
+            yield "Inputs and outputs", ["", "name", "type", "shape", last], rows, ""
         if self.operators:
             releases = list(dict.fromkeys(release for op in self.operators for release in op.elsewhere))
             names = [f"{op.domain}.{op.type}" if op.domain else op.type for op in self.operators]
@@ -219,11 +255,23 @@ class Report:
                 [name, str(op.opset), str(op.count), op.verdict, *(op.elsewhere.get(r, "") for r in releases)]
                 for name, op in zip(names, self.operators, strict=True)
             ]
-            yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows
+            note = f"{' and '.join(releases)}: {ELSEWHERE}" if releases else ""
+            yield "Operators", ["operator", "opset", "count", self.tensorrt or "verdict", *releases], rows, note
+
+    def _ranges(self, name: str) -> str:
+        """Says with which shapes or values of an input the model was built, or which are proposed."""
+        if not self.shapes and not self.values:
+            return _profile(self.profile.get(name))
+        whose = "guessed" if self.guessed else "given"
+        parts = [_profile(self.shapes.get(name))]
+        if name in self.values:
+            parts.append(f"the values {_profile(self.values[name])}")
+        said = "; ".join(part for part in parts if part)
+        return f"{said}, {whose}" if said else ""
 
     def _model_rows(self) -> Iterator[list[str]]:
         opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
-        yield ["TensorRT", self.tensorrt]
+        yield ["TensorRT", f"{self.tensorrt}; judged for {self.judged_for}" if self.judged_for else self.tensorrt]
         yield ["ONNX", f"IR version {self.ir_version}; opset {opsets}"]
         if self.producer:
             yield ["made by", self.producer]
@@ -237,20 +285,25 @@ class Report:
             yield ["network definition", f"{self.layers} layers{plan}"]
 
 
-def _shown(rows: list[list[str]]) -> list[list[str]]:
-    """Returns the rows that are worth printing, and one that says how many there are besides."""
-    shown = [[cell if len(cell) <= MOST_CHARACTERS else cell[:MOST_CHARACTERS] + "…" for cell in row] for row in rows]
-    more = [f"… and {len(rows) - MOST_ROWS:,} more; the JSON has them"]
-    return shown if len(rows) <= MOST_ROWS else [*shown[:MOST_ROWS], more + [""] * (len(rows[0]) - 1)]
+def _styled(lines: list[str], style: str = "", end: int = 0) -> Iterator[tuple[str, str, int]]:
+    for i, line in enumerate(lines):
+        yield line, style, 0 if i else end
 
 
-def _plain(text: str) -> str:
-    """Makes a text safe to print: names in a model may hold escape sequences of terminals, or half characters."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+def _advice(problem: Problem) -> Iterator[tuple[str, str]]:
+    """Yields a mark and a text for cause, cure and chapter, as far as there are any."""
+    if problem.cause or problem.advice:
+        yield "", f"{problem.advice}: {problem.cause}" if problem.advice else problem.cause
+    if problem.todo:
+        yield "→ ", problem.todo
+    if problem.chapter:
+        yield "", chapter_name(problem.chapter)
 
 
-def _escape(text: str) -> str:
-    return html.escape(_plain(text))
+def chapter_name(stem: str) -> str:
+    """Names a chapter to a reader: "chapter 08, notebooks/08_will_it_convert.ipynb"."""
+    number = stem.partition("_")[0]
+    return f"{'chapter' if number.isdigit() else 'appendix'} {number}, notebooks/{stem}.ipynb"
 
 
 def _shape(shape: list[int | str] | None) -> str:
@@ -258,7 +311,8 @@ def _shape(shape: list[int | str] | None) -> str:
 
 
 def _profile(ranges: tuple | None) -> str:
-    return ", ".join(_shape(shape) for shape in ranges) if ranges else ""
+    shapes = [_shape(shape) for shape in ranges or ()]
+    return shapes[0] if len(set(shapes)) == 1 else ", ".join(shapes)
 
 
 def _weights_line(weights: dict[str, int]) -> str:
@@ -268,7 +322,11 @@ def _weights_line(weights: dict[str, int]) -> str:
     return "; ".join([line, *found])
 
 
-def _problem_html(problem: Problem) -> str:
-    where = f"<code>{_escape(problem.where)}</code>: " if problem.where else ""
-    todo = f"<br>→ {_escape(problem.todo)}" if problem.todo else ""
-    return f"<li><strong>{_escape(problem.severity)}</strong>: {where}{_escape(problem.what)}{todo}</li>"
+def _problem_html(problem: Problem, chapters: str | None) -> str:
+    where = f"<code>{escape(problem.where)}</code>: " if problem.where else ""
+    parts = [f"<strong>{escape(problem.severity)}</strong>: {where}{escape(problem.what)}"]
+    parts += [f"{mark}{escape(text)}" for mark, text in _advice(problem)]
+    if problem.chapter and chapters is not None:
+        address = escape(f"{chapters}{problem.chapter}.ipynb")
+        parts[-1] = f'<a href="{address}">{parts[-1].partition(",")[0]}</a>'
+    return "<li>" + "<br>".join(parts) + "</li>"
