@@ -1,13 +1,14 @@
 """Advises what to do about what TensorRT says of a model (chapter 08). Standard library only.
 
->>> propose_profile({"image": ["batch", 3, 224, 224]})
-{'image': ((1, 3, 224, 224), (8, 3, 224, 224), (32, 3, 224, 224))}
+>>> advice("TensorRT's parser refuses it: false")[:12]
+'its importer'
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+
+from .shapes import propose_profile  # noqa: F401 - as before
 
 FOLD = "fold constants first: polygraphy surgeon sanitize MODEL.onnx --fold-constants -o FOLDED.onnx, or onnxsim"
 REWRITE = (
@@ -63,14 +64,6 @@ KNOWN: list[tuple[str, str]] = [
 ]
 OTHERWISE = f"try another opset (torch.onnx.export(..., opset_version=17 or later)), {FOLD}; or {REWRITE}"
 
-# The name of a dynamic axis -> (min, opt, max). The first that fits is taken.
-AXES: list[tuple[str, tuple[int, int, int]]] = [
-    ("batch|^n$|^bs$|^b$", (1, 8, 32)),
-    ("seq|len|token|time|past|^t$|^s$", (1, 128, 512)),
-    ("height|width|^h$|^w$", (64, 224, 512)),
-]
-FIRST_AXIS, IMAGE_AXIS, OTHER_AXIS = (1, 8, 32), (64, 224, 512), (1, 16, 64)
-
 
 def advice(message: str) -> str:
     """Returns what people do about a message of TensorRT's parser or builder, as one sentence."""
@@ -78,35 +71,3 @@ def advice(message: str) -> str:
         if re.search(pattern, message, re.IGNORECASE):
             return sentence
     return OTHERWISE
-
-
-def propose_profile(inputs: Mapping[str, Sequence[int | str] | None]) -> dict[str, tuple]:
-    """Proposes an optimization profile for the inputs that have dynamic axes: name -> (min, opt, max) shapes.
-
-    ``inputs``: name -> shape, with a string for each dynamic axis; None for an unknown rank. Axes of one name get one
-    range everywhere. The ranges are guesses by name and place: say what your program will really use.
-    """
-    ranges: dict[str, tuple[int, int, int]] = {}
-    profile = {}
-    for name, shape in inputs.items():
-        if not shape or all(isinstance(axis, int) for axis in shape):
-            continue
-        columns = []
-        for place, axis in enumerate(shape):
-            if isinstance(axis, int):
-                columns.append((axis,) * 3)
-            elif axis == "?":
-                columns.append(_guess("", place, len(shape)))
-            else:
-                columns.append(ranges.setdefault(axis, _guess(axis, place, len(shape))))
-        profile[name] = tuple(zip(*columns, strict=True))
-    return profile
-
-
-def _guess(axis: str, place: int, rank: int) -> tuple[int, int, int]:
-    for pattern, guess in AXES:
-        if re.search(pattern, axis, re.IGNORECASE):
-            return guess
-    if place == 0:
-        return FIRST_AXIS
-    return IMAGE_AXIS if rank == 4 and place >= 2 else OTHER_AXIS
