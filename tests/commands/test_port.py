@@ -10,7 +10,8 @@ import pytest
 
 from helpers.commands import main
 from helpers.commands.port import UnreadableSource, counts, port, port_source
-from helpers.commands.port.scripts import LARGEST_CODE, LARGEST_FILE
+from helpers.commands.port.parsing import LARGEST_CODE
+from helpers.commands.port.scripts import LARGEST_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = sorted((ROOT / "tests" / "commands" / "old_scripts").glob("*.py"))
@@ -19,6 +20,9 @@ OWN = [
     *(ROOT / "tools").glob("*.py"),
     *(ROOT / "notebooks").glob("*.ipynb"),
 ]
+
+
+ENGINE, NETWORK = "ICudaEngine", "INetworkDefinition"
 
 
 def found(source):
@@ -93,7 +97,7 @@ def test_every_finding_says_when_and_what_instead():
             assert finding.when or finding.level == "advice", finding
     assert only("engine.get_profile_shape(0, 1)").when == "10.0.1"
     assert "name first" in only("engine.get_profile_shape(0, 1)").advice
-    assert only("import tensorrt as trt\ntrt.CaffeParser()").when == "10.13 (still in 8.6)"
+    assert re.match(r"\d+\.", only("import tensorrt as trt\ntrt.CaffeParser()").when)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,16 @@ def test_every_finding_says_when_and_what_instead():
         "import tensorrt as trt\nnet = trt.Builder(trt.Logger()).create_network(0)\nprint(net.get_input(0).dtype)",
         "import tensorrt as trt\ndef f(parser): parser.parse('x')",
         "args.max_workspace_size, self.fp16_mode, opt.int8_mode",
+        "import tensorrt as trt\nprofile.set_shape_input('n', [1], [2], [3])\nx.y.set_shape_input('n', [1], [2], [3])",
+        "import tensorrt as trt\nx.profile.set_shape_input('n', min=[1], opt=[2], max=[3])",
+        "from gql import client\nclient.execute_async('query')",
+        "import tensorrt as trt, zmq\ncontext = zmq.Context()\ncontext.execute('x')",
+        "import tensorrt as trt\nclass Engine: pass\nengine = Engine()\nlen(engine), engine['x']",
+        "import tensorrt as trt, models\nengine = models.Engine('x')\nlen(engine), engine['x']",
+        "import tensorrt as trt, torch\nnet = torch.nn.Sequential()\nnet.add_module('a', b)\nnet[0].stride",
+        "import torch\ndef f(network, layer): return network.add_pooling(layer), layer.kernel_size",
+        "import tensorrt as trt\nfor context in zmq.engine: len(context)",
+        "import tensorrt as trt\ncontext.destroy(), builder.destroy()",
     ],
 )
 def test_what_only_looks_like_tensorrt_is_left_alone(source):
@@ -142,10 +156,49 @@ def test_what_only_looks_like_tensorrt_is_left_alone(source):
         ("import tensorrt as trt\ndef f(tensor): tensor.dynamic_range = (0, 1)", ["ITensor.dynamic_range"]),
         ("b.create_network(3)", ["create_network(3)"]),
         ("import tensorrt as trt\n(trt\n.BuilderFlag\n.FP16)", ["BuilderFlag.FP16"]),
+        # What a foreign call gives does not take away what another assignment says, and neither do None and "".
+        (
+            "import tensorrt as trt\nclass A:\n  def f(self, m):\n    self.e = ''\n    self.e = m.make()\n"
+            "    self.e = trt.Runtime(None).deserialize_cuda_engine(b'')\n    len(self.e)",
+            ["len(engine)"],
+        ),
+        (
+            "import tensorrt as trt\ndef f(m):\n  engine = m.make()\n  engine.max_batch_size",
+            [f"{ENGINE}.max_batch_size"],
+        ),
+        ("import tensorrt as trt\nengine = engines[0]\nengine['x']", ["engine[name]"]),
+        # What is given from outside is known by its name, or by what is asked of it.
+        ("import tensorrt as trt\ndef f(network): network.add_pooling()", [f"{NETWORK}.add_pooling"]),
+        ("import tensorrt as trt\ndef f(n):\n  n.mark_output(n.add_pooling().x)", [f"{NETWORK}.add_pooling"]),
+        ("import tensorrt as trt\ndef f(e):\n  e.get_tensor_name(0)\n  len(e)", ["len(engine)"]),
+        (
+            "from torch2trt.torch2trt import *\ntrt.X\nctx.network.add_padding(1)",
+            ["torch2trt", f"{NETWORK}.add_padding"],
+        ),
+        ("from trt_utils import x\ndef f(s): s.engine.max_batch_size", [f"{ENGINE}.max_batch_size"]),
+        # Layers have the members of what add_… returned.
+        (
+            "import tensorrt as trt\nc = network.add_convolution_nd()\nc.stride = c.padding_nd",
+            ["IConvolutionLayer.stride"],
+        ),
+        ("import tensorrt as trt\nfor layer in network: layer.precision", ["ILayer.precision"]),
+        ("import tensorrt as trt\nx = network.add_rnn_v2()\nx.op", [f"{NETWORK}.add_rnn_v2", "IRNNv2Layer.op"]),
+        # Names that went before 8, of which headers tell.
+        ("import tensorrt as trt\nbuilder.default_device_type = 1", ["Builder.default_device_type"]),
+        ("import tensorrt as trt\nnetwork.add_plugin_ext(1)\ntrt.DimsNCHW", [f"{NETWORK}.add_plugin_ext", "DimsNCHW"]),
+        # Names in strings.
+        ("import tensorrt as trt\nsetattr(builder, 'fp16_mode', 1)", ["Builder.fp16_mode"]),
+        ("import tensorrt as trt\nfor k, v in {'fp16_mode': 1}.items(): setattr(builder, k, v)", ["Builder.fp16_mode"]),
+        (
+            "import tensorrt as trt\nt = [('fp16_mode', 1)]\nfor k, v in t: setattr(builder, k, v)",
+            ["Builder.fp16_mode"],
+        ),
+        ("import tensorrt as trt\nb = trt.Builder(None)\nsetattr(b, key, 1)", ["setattr(Builder, …)"]),
+        ("setattr(self, 'fp16_mode', 1), getattr(args, 'max_workspace_size')", []),
     ],
 )
 def test_receivers_are_followed(source, names):
-    assert found(source) == names
+    assert sorted(found(source)) == sorted(names)
 
 
 def test_python_2_is_named(tmp_path):
@@ -380,3 +433,120 @@ def test_advice_alone_is_no_failure(tmp_path):
     path = tmp_path / "script.py"
     path.write_text("import pycuda.autoinit\n")
     assert main(["port", str(path)]) == 0
+
+
+def test_getattr_with_an_answer_for_names_that_are_gone_is_guarded():
+    assert not only("getattr(engine, 'num_bindings')").guarded
+    assert only("getattr(engine, 'num_bindings', 0)").guarded
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"),
+    [
+        ("os.system('trtexec --onnx=m.onnx --workspace=64 --explicitBatch')", "explicitBatch workspace"),
+        ("subprocess.run(['/usr/src/tensorrt/bin/trtexec', '--batch=8', '--shapes=x:1'])", "batch"),
+        ("run(f'{TRTEXEC} --onnx={path} --fp16 --saveEngine={plan}')", "fp16"),
+        ("cmd = 'trtexec --onnx={} '.format(p) + ' --int8'", "int8"),
+        ("cmd = ['trtexec']\nif a:\n    cmd.append('--fp16')\ncmd += ['--best', '--verbose']", "best fp16"),
+        ("class A:\n    def f(self):\n        self.c = 'trtexec'\n        self.c += ' --buildOnly'", "buildOnly"),
+        ("run_trtexec(onnx, extra='--workspace=1')", "workspace"),
+        ("os.system('make --output=x; trtexec --onnx=x && other --fp16')", ""),
+        ("subprocess.run(['polygraphy', 'run', '--fp16'])\nparser.add_argument('--workspace')", ""),
+        ("os.system('trtexec --onnx=m.onnx --minShapes=x:1 --memPoolSize=workspace:64 --skipInference')", ""),
+    ],
+)
+def test_flags_of_trtexec_in_command_lines(source, flags):
+    assert sorted(name.removeprefix("trtexec --") for name in found(source)) == flags.split()
+
+
+def test_flags_of_trtexec_stand_in_their_lines_and_docstrings_count_as_advice():
+    source = (
+        '"""Run trtexec --workspace=64."""\n'
+        'os.system(\n    "trtexec --onnx=a "\n    f"--fp16 {x}"\n)\n'
+        'run("trtexec --streams=2")'
+    )  # fmt: skip
+    assert [(finding.line, finding.name, finding.level) for finding in port_source(source)] == [
+        (1, "trtexec --workspace", "advice"),
+        (4, "trtexec --fp16", "gone"),
+        (6, "trtexec --streams", "advice"),
+    ]
+
+
+def test_flags_of_trtexec_in_lines_and_cells_of_a_shell(tmp_path):
+    path = tmp_path / "shell.ipynb"
+    sources = [
+        "x = 1\n!trtexec --onnx=a \\\n  --workspace=64",
+        "%%bash\ncd x\ntrtexec --fp16",
+        "%%html\ntrtexec --fp16",
+        "!ls",
+    ]
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}))
+    assert [(finding.cell, finding.line, finding.name) for finding in port(path)] == [
+        (1, 3, "trtexec --workspace"),
+        (2, 3, "trtexec --fp16"),
+    ]
+
+
+def test_who_depends_on_torch2trt_is_told_so():
+    advice = only("from torch2trt import torch2trt, TRTModule\ntorch2trt(model, [x], fp16_mode=True)")
+    assert (advice.level, advice.line) == ("advice", 1)
+    assert "release" in advice.use
+
+
+LOAD = "import tensorrt as trt\ntrt.OnnxParser\ntrt.Runtime(x).deserialize_cuda_engine(b'')\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (LOAD, True),
+        (f"{LOAD}trt.init_libnvinfer_plugins(x, '')", False),
+        (LOAD.replace("trt.OnnxParser", "'EfficientNMS_TRT'"), True),
+        (LOAD.replace("trt.OnnxParser", "1"), False),
+    ],
+)
+def test_a_plan_that_may_have_plugins_is_loaded_after_they_are_registered(source, told):
+    findings = port_source(source)
+    assert [finding.level for finding in findings] == ["advice"] * told
+    assert all("init_libnvinfer_plugins" in finding.use for finding in findings)
+
+
+BROKEN = {
+    "x = (1,": "not Python 3",
+    "print 'hello'": "Python 2",
+    "if x:\n    y = = 1\n    z = 2": "not Python 3",
+    "try:\n    f()\nexcept Exception, e:\n    print e\nexcept ValueError, e:\n    g()": "Python 2",
+    "def f(a, (b, c)):\n    a\n    b": "not Python 3",
+    "class A\n    def f(self):\n        pass": "not Python 3",
+    "if x:\n\ty\n        z": "not Python 3",
+    "for x in y:\n    print 'a', (1,\n      2)\n    f()": "Python 2",
+    "f(a b)\n" * 20: "not Python 3",
+    "  x = 1": "not Python 3",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_broken_lines_do_not_hide_the_rest(broken, suffix, tmp_path, capsys):
+    source = f"import tensorrt as trt\nengine.num_bindings\n{broken}\nengine.num_bindings\n"
+    path = tmp_path / f"broken{suffix}"
+    path.write_text(notebook(source) if suffix == ".ipynb" else source)
+    with pytest.raises(UnreadableSource, match="the rest was read, without line") as caught:
+        port(path)
+    assert BROKEN[broken] in str(caught.value)
+    assert {2, source.count("\n")} <= {finding.line for finding in caught.value.findings}
+    assert main(["port", str(path)]) == 2
+    said = capsys.readouterr()
+    assert "ICudaEngine.num_bindings" in said.out
+    assert "without line" in said.err
+
+
+def test_a_broken_cell_does_not_hide_the_others(tmp_path, capsys):
+    path = tmp_path / "broken.ipynb"
+    sources = ["engine.num_bindings", "x = '''", "(" * 300, "engine.num_bindings"]
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}))
+    with pytest.raises(UnreadableSource, match=r"cell 2, .*; and 1 more cells") as caught:
+        port(path)
+    assert [finding.cell for finding in caught.value.findings] == [1, 4]
+    assert main(["port", "--json", str(path)]) == 2
+    assert [len(found) for found in json.loads(capsys.readouterr().out).values()] == [2]

@@ -10,8 +10,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from .outdated import Finding
-from .scripts import UnreadableSource, counts, port, port_source
+from .finding import Finding, counts
+from .parsing import UnreadableSource
+from .scripts import port, port_source
 
 __all__ = ["Finding", "UnreadableSource", "add_arguments", "counts", "port", "port_source", "run"]
 
@@ -20,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``tensorrt-workbook port``."""
     parser.description = (
         "Lists outdated TensorRT calls; changes and runs nothing. The exit status is 0 if nothing is "
-        "outdated, 1 if something is, 2 if a file cannot be read: also if something is outdated in another one, since "
-        "the answer is incomplete then. A file may have 16 MB, and half a million characters of code."
+        "outdated, 1 if something is, 2 if a file cannot be read, or some of its lines: also if something is outdated "
+        "in the rest, since the answer is incomplete. A file may have 16 MB, and half a million characters of code."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a .py or .ipynb file")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -30,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a report on each file. Returns 0 if nothing is outdated, 1 if something is, 2 if a file cannot be read.
 
-    2 goes before 1, since the answer is incomplete then. The other files have their reports all the same. Advice, and
-    what is behind a test of the version, is shown but does not count.
+    2 goes before 1, since the answer is incomplete then. The other files have their reports all the same, and so has
+    what can be read of a file with broken lines. Advice, and what is behind a test of the version, is shown but does
+    not count.
     """
     reports, status = {}, 0
     for file in arguments.files:
@@ -40,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         except (OSError, UnreadableSource) as error:
             print(_one_line(str(error)), file=sys.stderr)
             status = 2
-            continue
+            if not isinstance(error, UnreadableSource) or not error.findings:
+                continue
+            reports[file] = error.findings
         status = max(status, int(any(map(counts, reports[file]))))
         if not arguments.json:
             _print(file, reports[file])

@@ -10,18 +10,14 @@ import ast
 import dataclasses
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
-from ..api_names import Name, find, names
-from .receivers import Receivers, Thing
+from ..api_names import find, names
+from . import commands
+from .finding import Finding, gone
+from .made import Made
+from .receivers import Receivers
+from .things import COMMON, Thing
 
-# Names of removed members that other libraries or one's own classes have too: these need a receiver that is known.
-_COMMON = re.compile(
-    "add_(convolution|deconvolution|padding|pooling)|build_engine|cell_state|compute_precision|components_per_element|"
-    "data_length|free|get_(algorithm|batch|batch_size|location|quantile|shape|strides)|hidden_.*|input_mode|"
-    "kernel_size|max_batch_size|max_seq_length|num_fields|num_output_channels|parse_buffer|(read|write)_.*_cache|"
-    "register_(in|out)put|seq_lengths|tensor_format|timing_msec|vectorized_dim|workspace_size"
-)
 _UNMISTAKABLE = {"execute_async", "set_shape_input"}  # though a plugin class has a method of the same name
 # What is asked of these is a setting of the same name.
 _SETTINGS = re.compile("self|cls|args?|opts?|options|flags|FLAGS|cfg|params|hparams|kwargs")
@@ -35,33 +31,26 @@ _READ_ONLY = {
         "active_optimization_profile =", "10.13 (still in 8.6)",
         "context.set_optimization_profile_async(0, stream_handle)", "It can only be read now."),
 }  # fmt: skip
+_SET = ("Builder", "IBuilderConfig")  # whose settings are set by names that are made at run time
+_DEPENDING = {  # packages that call TensorRT themselves, each in its own releases
+    "torch2trt": "a release of torch2trt for your TensorRT, or torch.onnx.export and a plan of your own",
+    "torch2trt_dynamic": "torch.onnx.export and a plan of your own",
+    "onnx_tensorrt": "trt.OnnxParser, or the release of onnx-tensorrt for your TensorRT",
+}
 _CAPABILITY = ("has", "require", "missing")  # helpers.trt
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One outdated thing. ``level``: "gone", "changed" (it no longer works as it did) or "advice" (it still works)."""
-
-    line: int  # of the file, or of the cell
-    name: str
-    level: str
-    when: str  # the release in which it went or changed
-    use: str
-    advice: str = ""
-    guarded: bool = False  # only runs where a test says that it may
-    cell: int = 0  # of a notebook, counted from 1
 
 
 class Program:
     """One program. ``trees`` are its parts: one for a script, one for each code cell of a notebook.
 
     >>> tree = ast.parse("from tensorrt import BuilderFlag as Flag; Flag.FP16")
-    >>> [finding.name for finding in Program([tree]).findings(tree)]
+    >>> [finding.name for finding in Program([tree]).findings(tree, "")]
     ['BuilderFlag.FP16']
     """
 
     def __init__(self, trees: Sequence[ast.AST]):
         self._things = Receivers(trees)
+        self._made = Made(trees, self._things)
         self._versions: dict[str, ast.AST] = {  # names for the version, or for what a test of it said
             target.id: node.value
             for tree in trees
@@ -72,13 +61,18 @@ class Program:
         }
         self._tests: dict[ast.AST, tuple[bool, Collection[ast.AST]]] = {}
 
-    def findings(self, tree: ast.AST) -> list[Finding]:
-        """Returns what is outdated in ``tree``, one of the parts, by line; each name once a line."""
+    def findings(self, tree: ast.AST, source: str) -> list[Finding]:
+        """Returns what is outdated in ``tree``, one of the parts, by line; each name once a line.
+
+        ``source`` is the text of that part, in which flags in strings of several lines are looked for.
+        """
         found: dict[tuple[int, str], Finding] = {}
+        lines = source.split("\n")
         for node in ast.walk(tree):
-            for finding in filter(None, self._of(node)):
+            in_strings = commands.in_code(node, next(self._things.parents(node), None), self._made.is_command, lines)
+            for finding in filter(None, [*self._of(node), *in_strings]):
                 if (finding.line, finding.name) not in found:
-                    guarded = self._guarded(node)
+                    guarded = finding.guarded or self._guarded(node)
                     found[finding.line, finding.name] = dataclasses.replace(finding, guarded=guarded)
         return [found[key] for key in sorted(found)]
 
@@ -91,6 +85,8 @@ class Program:
                 yield from (_imported(node, alias) for alias in node.names)
             case ast.Call():
                 yield self._call(node)
+                yield self._load(node)
+                yield from self._by_text(node)
             case ast.With() | ast.AsyncWith():
                 yield from (self._managed(item.context_expr) for item in node.items)
             case ast.Subscript():
@@ -105,10 +101,13 @@ class Program:
 
     def _member(self, node: ast.Attribute) -> Finding | None:
         owner, attr, line = self._things.of(node.value) or self._given_type(node), node.attr, _end(node)
+        if attr == "set_shape_input" and self._of_profile(node):
+            return None
         if owner is None:
             return self._by_name_alone(node)
         if owner.what == "module":
-            return _gone(line, names().get(attr) or names().get(f"tensorrt.{attr}"))
+            entry = names().get(attr) or names().get(f"tensorrt.{attr}")
+            return gone(line, entry) if entry else _of_headers(attr, line)
         if owner.what == "class" and names()[owner.name].gone:
             return None  # said of the class already
         if isinstance(node.ctx, ast.Store) and (owner.name, attr) in _READ_ONLY:
@@ -117,12 +116,18 @@ class Program:
         entry = names().get(f"{owner.name}.{attr}")
         if entry is None and owner.name.endswith("Layer"):
             entry = names().get(f"ILayer.{attr}")
-        return _gone(line, entry)
+        return gone(line, entry) if entry else _of_headers(f"{owner.name}.{attr}", line)
+
+    def _of_profile(self, node: ast.Attribute) -> bool:
+        """Says whether a call has a name and three lists of values, as a profile's set_shape_input; a context's has two
+        arguments."""
+        parent = next(self._things.parents(node), None)
+        return isinstance(parent, ast.Call) and len(parent.args) + len(parent.keywords) > 2
 
     def _given_type(self, node: ast.Attribute) -> Thing | None:
         """Returns what ``x`` is in ``x.dtype = trt.int8`` or ``x.precision = trt.int8``; None for self and the like."""
         owner = {"dtype": "ITensor", "precision": "ILayer"}.get(node.attr)
-        parent = next(self._things.parents(node))
+        parent = next(self._things.parents(node), None)
         if not owner or not isinstance(parent, ast.Assign) or _SETTINGS.fullmatch(getattr(node.value, "id", "")):
             return None
         given = self._things.of(parent.value.value) if isinstance(parent.value, ast.Attribute) else None
@@ -130,23 +135,24 @@ class Program:
 
     def _by_name_alone(self, node: ast.Attribute) -> Finding | None:
         last = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-        if "_" not in node.attr or _COMMON.fullmatch(node.attr) or _SETTINGS.fullmatch(last):
+        if "_" not in node.attr or COMMON.fullmatch(node.attr) or _SETTINGS.fullmatch(last):
             return None
         entries = [entry for entry in find(node.attr) if entry.member == node.attr and entry.owner]
         entries = [entry for entry in entries if entry.kind not in ("value", "C++ only")]
-        gone = [entry for entry in entries if entry.gone]
-        if not gone or (len(gone) < len(entries) and node.attr not in _UNMISTAKABLE):
+        old = [entry for entry in entries if entry.gone]
+        if not old or (len(old) < len(entries) and not (node.attr in _UNMISTAKABLE and self._things.about_tensorrt)):
             return None
-        return _gone(_end(node), max(gone, key=lambda entry: len(entry.releases)))
+        return gone(_end(node), max(old, key=lambda entry: len(entry.releases)))
 
     def _call(self, node: ast.Call) -> Finding | None:
         func, line = node.func, _end(node.func)
         keywords = {keyword.arg for keyword in node.keywords}
         match func:
             case ast.Name(id="len") if len(node.args) == 1 and self._is(node.args[0], "ICudaEngine"):
-                return _gone(line, names()["ICudaEngine.__len__"], "len(engine)")
-            case ast.Attribute(attr="execute") if {"bindings", "batch_size"} & keywords:
-                return None if self._things.of(func.value) else _gone(line, names()["IExecutionContext.execute"])
+                return gone(line, names()["ICudaEngine.__len__"], "len(engine)")
+            case ast.Attribute(attr="execute" | "execute_async") if {"bindings", "batch_size"} & keywords:
+                known = self._things.of(func.value)
+                return None if known else gone(line, names()[f"IExecutionContext.{func.attr}"])
             case ast.Attribute(attr="create_network") if node.args and _number(node.args[0]) not in (None, 0, 1):
                 text = f"create_network({ast.unparse(node.args[0])})"
                 use = "1 << int(trt.NetworkDefinitionCreationFlag.NAME), where the name exists"
@@ -158,6 +164,31 @@ class Program:
                     advice = "The type is needed now; 8.6 takes none."
                     return Finding(line, text, "changed", "11.4 (still in 10.16)", use, advice)
         return None
+
+    def _load(self, node: ast.Call) -> Finding | None:
+        """Looks at a plan that is loaded before the plugins are registered, where there is a sign that it has some."""
+        loads = isinstance(node.func, ast.Attribute) and node.func.attr == "deserialize_cuda_engine"
+        if not loads or not self._made.may_have_plugins:
+            return None
+        use = 'trt.init_libnvinfer_plugins(logger, "") before it, if the plan has plugins'
+        advice = "Making an OnnxParser registers TensorRT's own plugins; loading a plan in another process does not."
+        return Finding(_end(node.func), "deserialize_cuda_engine", "advice", "", use, advice)
+
+    def _by_text(self, node: ast.Call) -> Iterator[Finding | None]:
+        """Looks at setattr and getattr with a name that stands in the program, as if it were written with a dot."""
+        if not isinstance(node.func, ast.Name) or node.func.id not in ("setattr", "getattr") or len(node.args) < 2:
+            return
+        receiver, key = node.args[:2]
+        said = self._made.texts(key)
+        context = ast.Store() if node.func.id == "setattr" else ast.Load()
+        for text, line in said:
+            finding = self._member(ast.Attribute(receiver, text, context, lineno=line, end_lineno=line))
+            asks = node.func.id == "getattr" and len(node.args) > 2  # it has an answer where the name is gone
+            yield dataclasses.replace(finding, guarded=asks) if finding else None
+        thing = self._things.of(receiver)
+        if not said and thing and thing.what == "object" and thing.name in _SET:
+            use = "the names that are set, one by one: port does not see them"
+            yield Finding(node.lineno, f"{node.func.id}({thing.name}, …)", "advice", "", use)
 
     def _managed(self, node: ast.expr) -> Finding | None:
         """Looks at what is given to ``with``."""
@@ -171,7 +202,7 @@ class Program:
         by_name = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
         if not by_name or not self._is(node.value, "ICudaEngine"):
             return None
-        return _gone(node.lineno, names()["ICudaEngine.get_binding_index"], "engine[name]")
+        return gone(node.lineno, names()["ICudaEngine.get_binding_index"], "engine[name]")
 
     def _shift(self, node: ast.BinOp) -> Finding | None:
         """Looks for ``1 << trt.BuilderFlag.FP16``: a shift by a member of an enum."""
@@ -255,11 +286,18 @@ def _end(node: ast.expr) -> int:
     return node.end_lineno or node.lineno
 
 
-def _gone(line: int, entry: Name | None, said: str = "") -> Finding | None:
-    """Makes the finding for a name, ``said`` otherwise if need be; None for one that is not gone."""
-    if entry is None or not entry.gone:
+def _of_headers(name: str, line: int) -> Finding | None:
+    """Finds what Python lost before 8, of which only C++'s headers tell: ``Builder.default_device_type``."""
+    owner, _, attr = name.rpartition(".")
+    if attr == "destroy":  # C++ alone had it
         return None
-    return Finding(line, said or entry.name, "gone", entry.went, entry.use, entry.advice)
+    scope = f"nvinfer1::{'I' * (owner in _MANAGERS and owner[0] != 'I')}{owner}".removesuffix("::") + "::"
+    for spelling in (attr, f"get_{attr}", f"set_{attr}") if owner else (attr,):
+        for entry in find(f"{scope}{spelling}"):
+            if entry.name.startswith(scope) and entry.name.count("::") == scope.count("::"):
+                found = gone(line, entry, name)
+                return dataclasses.replace(found, use=entry.use or "nothing of this name") if found else None
+    return None
 
 
 def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | None:
@@ -269,11 +307,14 @@ def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | 
         advice = "It works, but makes a CUDA context of its own, which PyTorch and other libraries do not share."
         return Finding(alias.lineno, path, "advice", "", use, advice)
     first, *rest = path.split(".")
+    if first in _DEPENDING:
+        advice = f"{first} calls TensorRT itself, and its older releases by names that are gone."
+        return Finding(alias.lineno, first, "advice", "", _DEPENDING[first], advice)
     entry = names()[first] if first in ("uff", "graphsurgeon") else None
     if first == "tensorrt":
         member = rest[0] if rest else ""
         entry = names().get(path) or names().get(member) or names().get(f"tensorrt.{member}")
-    return _gone(alias.lineno, entry)
+    return gone(alias.lineno, entry)
 
 
 def _number(node: ast.AST) -> int | None:

@@ -1,7 +1,8 @@
 """Finds out which TensorRT object an expression in a program is, by reading, without running it.
 
 Behind the command ``port`` (chapter 12). Follows imports of TensorRT, assignments, ``with``, attributes of ``self``,
-the results of the file's own functions and what they are given. A name that may be two things is none.
+the results of the file's own functions and what they are given. A name that may be two things is none. What is given
+from outside is known by what is asked of it, as add_input tells a network, or by a well-known name, such as engine.
 """
 
 from __future__ import annotations
@@ -9,65 +10,23 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ..api_names import names
+from .things import ATTRIBUTES, BY_NAME, FOREIGN, OTHER, RESULTS, UNKNOWN, Thing, result, stronger, telling
 
 _MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?(?![\w.])")
+# Imports of a program that has to do with TensorRT: in it, well-known names are taken for what they say.
+_ABOUT = re.compile(r"(?<![a-z])trt|2trt|tensorrt")
 _OWN = re.compile(r"(^|\.)trt$")  # `from helpers.trt import trt`: a module of one's own that chooses the flavour
-# What well-known calls return, whatever they are called on: no other library has methods of these names.
-_RESULTS = {
-    "create_network": "INetworkDefinition",
-    "create_builder_config": "IBuilderConfig",
-    "create_optimization_profile": "IOptimizationProfile",
-    "build_cuda_engine": "ICudaEngine",
-    "build_engine_with_config": "ICudaEngine",
-    "build_serialized_network": "IHostMemory",
-    "deserialize_cuda_engine": "ICudaEngine",
-    "create_execution_context": "IExecutionContext",
-    "create_execution_context_without_device_memory": "IExecutionContext",
-    "get_plugin_registry": "IPluginRegistry",
-}
-# The same for calls whose names are common: only on these classes.
-_TYPED = {
-    ("Builder", "build_engine"): "ICudaEngine",
-    ("CaffeParser", "parse"): "IBlobNameToTensor",
-    ("IBlobNameToTensor", "find"): "ITensor",
-    ("INetworkDefinition", "add_input"): "ITensor",
-    ("INetworkDefinition", "get_input"): "ITensor",
-    ("INetworkDefinition", "get_output"): "ITensor",
-    ("INetworkDefinition", "get_layer"): "ILayer",
-    ("INetworkDefinition", "add_convolution"): "IConvolutionLayer",
-    ("INetworkDefinition", "add_deconvolution"): "IDeconvolutionLayer",
-    ("INetworkDefinition", "add_pooling"): "IPoolingLayer",
-    ("INetworkDefinition", "add_padding"): "IPaddingLayer",
-    ("INetworkDefinition", "add_normalization"): "INormalizationLayer",
-    ("INetworkDefinition", "add_loop"): "ILoop",
-    ("INetworkDefinition", "add_if_conditional"): "IIfConditional",
-}
-_ATTRIBUTES = {("IExecutionContext", "engine"): "ICudaEngine", ("INetworkDefinition", "builder"): "Builder"}
-# A parameter of such a name, or what an unknown function returned for it, is taken for what its name says.
-_BY_NAME = {"builder": "Builder", "engine": "ICudaEngine", "context": "IExecutionContext"}
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Key = tuple[ast.AST | None, str]  # a scope and a name in it, with "self." before an attribute of a class
 _SCOPE = (*_FUNCTION, ast.Lambda, ast.ClassDef)
 _TELLING = (
     *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem, ast.For, ast.comprehension),
     *(ast.arg, ast.Return, ast.Call),
 )
 _NAMESAKES = 20  # functions of one name that are looked at: a call is compared with each of them
-
-
-@dataclass(frozen=True)
-class Thing:
-    """A module, class or object of TensorRT, as ``what`` says. ``name``: the class's, "" for the module."""
-
-    what: str
-    name: str = ""
-
-
-OTHER = Thing("other")  # certainly not TensorRT's, or now this and now that
-UNKNOWN = Thing("unknown")  # what some function returned
 
 
 class Receivers:
@@ -82,12 +41,13 @@ class Receivers:
         self._parents: dict[ast.AST, ast.AST] = {}
         self._scopes: dict[ast.AST, ast.AST | None] = {}  # the innermost around a node
         self._functions: dict[str, list[_Function]] = {}
-        self._known: dict[tuple[ast.AST | None, str], Thing] = {}
+        self._known: dict[_Key, Thing] = {}
+        self._asked: dict[_Key, set[str]] = {}  # the classes whose members are asked of a name
         self._answers: dict[ast.AST, Thing | None] = {}  # of one round, in which what was known before it stays
+        self.about_tensorrt = False
         nodes = [node for tree in trees for node in ast.walk(tree)]
         for node in nodes:
             self._place(node)
-        self.imports_tensorrt = any(thing != OTHER for thing in self._known.values())
         telling = [node for node in nodes if isinstance(node, _TELLING)]  # the few from which anything is learnt
         imported = dict(self._known)
         for _ in range(4):  # each round carries what is known one call further
@@ -110,6 +70,12 @@ class Receivers:
             for alias in node.names:
                 bound = self._scope(node), alias.asname or alias.name.split(".")[0]
                 self._known[bound] = self._imported(node, alias) or self._known.get(bound, OTHER)
+                path = f"{getattr(node, 'module', None) or ''}.{alias.name}"
+                self.about_tensorrt |= bool(_ABOUT.search(path)) and "tensorflow" not in path
+        if isinstance(node, ast.Attribute):
+            if node.attr in telling() and (key := self.key(node.value)):
+                self._asked.setdefault(key, set()).add(telling()[node.attr])
+            self.about_tensorrt |= isinstance(node.value, ast.Name) and node.value.id == "trt" and node.attr in names()
 
     def of(self, node: ast.AST) -> Thing | None:
         """Returns what the expression ``node`` is, or None where that is not known."""
@@ -131,16 +97,30 @@ class Receivers:
         return found
 
     def _named(self, node: ast.Name | ast.Attribute) -> Thing | None:
-        key = self._key(node)
-        found = self._look_up(key) if key else None
+        key = self.key(node)
+        found = self._look_up(key)
         if found not in (None, UNKNOWN):
-            return found if found != OTHER else None
+            return found if found not in (OTHER, FOREIGN) else None
         name = node.id if isinstance(node, ast.Name) else node.attr
         if isinstance(node, ast.Attribute) and (member := self._attribute(self.of(node.value), name)):
             return member
         if key and name == "trt":
             return Thing("module")
-        return Thing("object", _BY_NAME[name]) if key and self.imports_tensorrt and name in _BY_NAME else None
+        return self._guessed(node, key, name) if self.about_tensorrt else None
+
+    def _guessed(self, node: ast.expr, key: _Key | None, name: str) -> Thing | None:
+        """Returns what a name stands for by what is asked of it, else by what it says.
+
+        ``x.network`` of anything counts as a network only where a network's member is asked of it.
+        """
+        asked = self._asked.get(key, set()) if key else set()
+        if len(asked) == 1:
+            return Thing("object", min(asked))
+        if name not in BY_NAME:
+            return None
+        parent = self._parents.get(node)
+        member = f"{BY_NAME[name]}.{parent.attr}" if isinstance(parent, ast.Attribute) else ""
+        return Thing("object", BY_NAME[name]) if key or member in names() else None
 
     def parents(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yields the nodes around ``node``, from the inside out."""
@@ -153,7 +133,7 @@ class Receivers:
         if base is None:
             return None
         if base.what == "object":
-            return Thing("object", _ATTRIBUTES[base.name, attr]) if (base.name, attr) in _ATTRIBUTES else None
+            return Thing("object", ATTRIBUTES[base.name, attr]) if (base.name, attr) in ATTRIBUTES else None
         if base.what == "module" and attr == "tensorrt":
             return base
         name = f"{base.name}.{attr}" if base.name else attr
@@ -169,9 +149,9 @@ class Receivers:
         if isinstance(func, ast.Attribute):
             base = self.of(func.value)
             if base and base.what == "object":
-                return _result(base, func.attr)
-            if func.attr in _RESULTS and func.attr not in self._functions:
-                return Thing("object", _RESULTS[func.attr])
+                return result(base, func.attr)
+            if func.attr in RESULTS and func.attr not in self._functions:
+                return Thing("object", RESULTS[func.attr])
         returned = {self._before.get((f, "return")) for f in self._called(node)} - {None, UNKNOWN}
         return returned.pop() if len(returned) == 1 and OTHER not in returned else None
 
@@ -189,14 +169,16 @@ class Receivers:
             scope = self._scopes.get(scope)
         return scope
 
-    def _key(self, node: ast.AST) -> tuple[ast.AST | None, str] | None:
+    def key(self, node: ast.AST) -> _Key | None:
         if isinstance(node, ast.Name):
             return self._scope(node), node.id
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             return self._scope(node, (ast.ClassDef,)), f"self.{node.attr}"
         return None
 
-    def _look_up(self, key: tuple[ast.AST | None, str]) -> Thing | None:
+    def _look_up(self, key: _Key | None) -> Thing | None:
+        if key is None:
+            return None
         scope, name = key
         if name.startswith("self."):
             return self._before.get(key)
@@ -204,26 +186,37 @@ class Receivers:
             scope = self._scope(scope)
         return self._before.get((scope, name))
 
-    def _set(self, key: tuple[ast.AST | None, str] | None, thing: Thing | None) -> None:
-        if key is None:
-            return
-        thing, before = thing or OTHER, self._known.get(key)
-        if before in (None, UNKNOWN) or before == thing:
-            self._known[key] = thing
-        elif thing != UNKNOWN:
-            self._known[key] = OTHER
+    def _set(self, key: _Key | None, thing: Thing) -> None:
+        if key is not None:
+            self._known[key] = stronger(self._known.get(key), thing)
 
     def _bind(self, target: ast.AST, value: ast.AST | None) -> None:
-        if isinstance(value, ast.Constant) and value.value is None:
+        if isinstance(value, ast.Constant) and not value.value:  # None, "", False: something else comes later
             return
         if isinstance(target, (ast.Tuple, ast.List)):
             values = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
             for number, part in enumerate(target.elts):
                 self._bind(part, values[number] if len(values) == len(target.elts) else value)
             return
+        self._set(self.key(target), self._value(value))
+
+    def _value(self, value: ast.AST | None) -> Thing:
+        """Returns what a name becomes that is given a value."""
         thing = self.of(value) if value is not None and not isinstance(value, (ast.Tuple, ast.List)) else None
-        own = isinstance(value, ast.Call) and (isinstance(value.func, ast.Name) or bool(self._called(value)))
-        self._set(self._key(target), thing or (UNKNOWN if own or isinstance(value, ast.Name) else OTHER))
+        if thing or value is None:
+            return thing or OTHER
+        if isinstance(value, ast.Call):
+            return FOREIGN if self._foreign(value) else UNKNOWN
+        return UNKNOWN if isinstance(value, (ast.Name, ast.Attribute, ast.Subscript, ast.Await)) else OTHER
+
+    def _foreign(self, call: ast.Call) -> bool:
+        """Says whether a call makes an object of another library, or of a class of one's own: sqlite3.connect()."""
+        func = call.func
+        last = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+        while isinstance(func, ast.Attribute):
+            func = func.value
+        module = isinstance(func, ast.Name) and func is not call.func and self._look_up(self.key(func)) == OTHER
+        return module or last[:1].isupper()
 
     def _learn(self, node: ast.AST) -> None:
         match node:
@@ -235,7 +228,10 @@ class Receivers:
             case ast.withitem(optional_vars=ast.expr() as target):
                 self._bind(target, node.context_expr)
             case ast.For() | ast.comprehension():
-                self._bind(node.target, None)
+                if self.of(node.iter) == Thing("object", "INetworkDefinition"):
+                    self._set(self.key(node.target), Thing("object", "ILayer"))
+                else:
+                    self._bind(node.target, None)
             case ast.arg(annotation=ast.expr() as annotation):
                 if (annotated := self.of(annotation)) and annotated.what == "class":
                     self._set((self._scope(node), node.arg), Thing("object", annotated.name))
@@ -261,18 +257,6 @@ class Receivers:
         if _MODULE.fullmatch(node.module or "") and node.level == 0:
             return self._attribute(Thing("module"), alias.name)
         return Thing("module") if alias.name == "trt" and _OWN.search(node.module or "") else None
-
-
-def _result(owner: Thing, method: str) -> Thing | None:
-    """Returns what a method of an object returns."""
-    if method == "__enter__":
-        return owner
-    found = _TYPED.get((owner.name, method)) or _RESULTS.get(method)
-    if not found and owner.name == "INetworkDefinition" and method.startswith("add_"):
-        found = _TYPED.get((owner.name, method.removesuffix("_nd")), "ILayer")
-    if not found and owner.name.endswith("Layer") and method in ("get_input", "get_output"):
-        found = "ITensor"
-    return Thing("object", found) if found else None
 
 
 def _imports(call: ast.Call) -> bool:

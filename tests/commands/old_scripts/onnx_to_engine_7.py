@@ -55,7 +55,7 @@ def build_engine(onnx_file, args):
 
 def load_engine(path):
     with open(path, "rb") as f, trt.Runtime(TRT_LOGGER) as runtime:  # port: with Runtime
-        return runtime.deserialize_cuda_engine(f.read())
+        return runtime.deserialize_cuda_engine(f.read())  # port: deserialize_cuda_engine
 
 
 def allocate_buffers(engine):
