@@ -105,8 +105,9 @@ class Report:
 
     profile   a proposal for an optimization profile: input name -> (min, opt, max) shapes, empty if nothing is
               dynamic; ``build_plan(network, profiles=[report.profile])`` takes it
-    shapes    with which it was built: input name -> (min, opt, max); ``guessed`` says whether the check chose them
-    values    those of shape inputs, with which it was built: input name -> (min, opt, max), each a list
+    shapes    with which it was built: input name -> (min, opt, max)
+    values    those of shape inputs, with which it was built: input name -> (min, opt, max)
+    given     names of the inputs whose shapes or values the caller gave; the check guessed those of the others
     weights   counts: tensors, values, bytes, nan, inf, fp16_overflow, fp16_subnormal
     external  files of external data: name, bytes, found
     layers    of TensorRT's network definition; None if the model was not parsed
@@ -126,7 +127,7 @@ class Report:
     profile: dict[str, tuple] = field(default_factory=dict)
     shapes: dict[str, tuple] = field(default_factory=dict)
     values: dict[str, tuple] = field(default_factory=dict)
-    guessed: bool = False
+    given: list[str] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     weights: dict[str, int] = field(default_factory=dict)
@@ -262,7 +263,7 @@ class Report:
         """Says with which shapes or values of an input the model was built, or which are proposed."""
         if not self.shapes and not self.values:
             return _profile(self.profile.get(name))
-        whose = "guessed" if self.guessed else "given"
+        whose = "given" if name in self.given else "guessed"
         parts = [_profile(self.shapes.get(name))]
         if name in self.values:
             parts.append(f"the values {_profile(self.values[name])}")
