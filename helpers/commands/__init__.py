@@ -19,6 +19,7 @@ PROGRAM = "tensorrt-workbook"
 COMMANDS = {
     "doctor": "what this machine has, and what to do about what is missing",
     "check": "whether TensorRT will take an ONNX model, and what to do if not",
+    "explain": "what an error or a warning means, and what to do about it",
     "whatis": "what a TensorRT name of C++ or Python is, when it lived, and what it is called today",
     "port": "lists the outdated TensorRT calls in scripts and notebooks, with what to write today",
     "copy": "take helpers along into a project of your own",
