@@ -2,7 +2,7 @@
 
 ``model_sha256`` tells whether a model, or a file that it names, has changed. ``external_files`` and ``file_beside``
 find such files (external data) and refuse those outside the model's folder. ``first_look`` says in one line what a file
-is that cannot be an ONNX model. Needs onnx, and only for a model with external data.
+is that cannot be an ONNX model, ``load_onnx`` reads one that is. Needs onnx for the latter and for external data.
 
 >>> model_sha256(b"a model")[:16]
 '97ff8a35544dcf40'
@@ -36,6 +36,45 @@ def model_sha256(model: str | os.PathLike | bytes) -> str:
         file = file_beside(path, name)
         digest.update(name.encode(errors="surrogateescape") + b"\0" + _file_sha256(file))
     return digest.hexdigest()
+
+
+def load_onnx(model: Any) -> Any:
+    """Returns the onnx.ModelProto of a model, given as a file, its bytes, or an onnx.ModelProto, which is copied.
+
+    Raises FileNotFoundError if the file, or one that it names, is missing; NotAModel or ValueError if it is none or
+    names a file outside its folder; and TypeError for what is neither.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy
+    path = None
+    if isinstance(model, (str, os.PathLike)):
+        path, label = Path(model), str(model)
+        if not os.path.lexists(path):
+            raise FileNotFoundError(f"there is no model {path}")
+        first_look(path)
+        model = path.read_bytes()
+    elif isinstance(model, (bytes, bytearray, memoryview)):
+        label = "the model in memory"
+    else:
+        raise TypeError(f"a model is a file, bytes, or an onnx.ModelProto, not {type(model).__name__}: {model!r:.80}")
+    try:
+        loaded = onnx.ModelProto.FromString(bytes(model))
+    except DecodeError as error:
+        raise NotAModel(f"{label} is not an ONNX model ({error})") from error
+    if not loaded.HasField("graph"):
+        raise NotAModel(f"{label} is not an ONNX model: there is no graph in it")
+    for location in sorted({name for tensor in all_tensors(loaded) for name in locations(tensor)}):
+        if path is None:
+            raise NotAModel(f"{label} keeps weights in {location!r}, but has no folder: give the model's path")
+        file_beside(path, location)
+    if path is not None:
+        onnx.load_external_data_for_model(loaded, str(path.parent))
+    return loaded
 
 
 def external_files(data: bytes) -> list[str]:

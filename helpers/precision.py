@@ -14,12 +14,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .fp16 import to_fp16 as to_fp16  # so that one place has both
+from .model_files import load_onnx
 from .trt import trt
 
 if TYPE_CHECKING:
@@ -40,50 +42,6 @@ def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
     if scale == 0:
         raise ValueError("the reference is all zeros: there is nothing to be relative to")
     return float(np.abs(result - reference).max() / scale)
-
-
-def to_fp16(model: str | os.PathLike | onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """Returns a copy of the model (or of its file) that computes in FP16.
-
-    Inputs and outputs stay float32: casts are put behind and before them. ``keep`` names nodes that stay in float32,
-    with casts around them: those that overflow, such as a mean of squares.
-    ONNX Runtime's converter does it. It would clamp weights beyond ±65504 in silence; this function raises ValueError
-    for them, and for a name in ``keep`` that no node has.
-    """
-    import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
-
-    model = _copy(model)
-    lost = set(keep) - {node.name for node in model.graph.node}
-    if lost:
-        raise ValueError(f"keep: the model has no node {', '.join(map(repr, sorted(lost)))}")
-    kept = {name for node in model.graph.node if node.name in keep for name in node.input}
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in kept:
-            largest = np.abs(onnx.numpy_helper.to_array(tensor)).max(initial=0)
-            if not largest <= np.finfo(np.float16).max:
-                raise ValueError(f"weight {tensor.name!r} goes up to {largest:g}, FP16 to 65504: name its node in keep")
-    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=list(keep)))
-    _spare_kept_outputs(half, keep)
-    half.topological_sort()  # the converter appends its casts at the end, where onnx.checker refuses them
-    onnx.checker.check_model(half.model)
-    return half.model
-
-
-def _spare_kept_outputs(half, keep: Collection[str]) -> None:
-    """Lets casts back to float32 read a kept node itself. The converter puts a cast to FP16 between the two, which
-    overflows where the node was kept because of that."""
-    import onnx
-
-    fp16, fp32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
-    kept = {name for node in half.nodes() if node.name in keep for name in node.output}
-    casts = [node for node in half.nodes() if node.op_type == "Cast"]
-    narrowed = {c.output[0]: c.input[0] for c in casts if c.attribute[0].i == fp16 and c.input[0] in kept}
-    for cast in casts:
-        if cast.attribute[0].i == fp32:
-            cast.input[0] = narrowed.get(cast.input[0], cast.input[0])
-    half.prune_graph()
 
 
 def quantize(
@@ -113,7 +71,7 @@ def quantize(
 
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, done = (Path(folder, f"{name}.onnx") for name in ("given", "prepared", "done"))
-        onnx.save(_copy(model), given)  # ONNX Runtime 1.23 fails on models in memory
+        onnx.save(load_onnx(model), given)  # ONNX Runtime 1.23 fails on models in memory
         quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
             prepared,
@@ -193,13 +151,3 @@ def _type_name(tensor: Mapping[str, str]) -> str:
     text = " ".join(str(value) for key, value in tensor.items() if key.startswith(("Format", "Data")))
     found = re.search(r"\b(FP32|FP16|BF16|FP8|FP4|INT8|INT4|INT32|INT64|FLOAT|HALF|BFLOAT16|BOOL)\b", text, re.I)
     return _SAME.get(found.group().upper(), found.group().upper()) if found else "?"
-
-
-def _copy(model: str | os.PathLike | onnx.ModelProto) -> onnx.ModelProto:
-    import onnx
-
-    if isinstance(model, (str, os.PathLike)):
-        return onnx.load(model)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy

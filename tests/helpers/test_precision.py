@@ -10,10 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from helpers.builder import build_plan
 from helpers.onnx_parser import parse_onnx
-from helpers.precision import layer_types, parse_layer_types, quantize, relative_error, to_fp16
+from helpers.precision import layer_types, parse_layer_types, quantize, relative_error
 from helpers.trt import has
 from helpers.workbook.recordings import ROOT
-from helpers.workbook.tables import read_layers
 
 LENET = ROOT / "data" / "lenet.onnx"
 PROFILE = {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (8, 1, 28, 28))}
@@ -55,70 +54,6 @@ class TestRelativeError:
 
     def test_nan_is_not_a_small_error(self):
         assert not relative_error(np.array([np.nan]), np.ones(1)) < 1
-
-
-class TestToFp16:
-    def test_half_inside_and_float_outside(self, images):
-        half = to_fp16(LENET)
-        weights = {t.data_type for t in half.graph.initializer if t.data_type != TensorProto.INT64}
-        assert weights == {TensorProto.FLOAT16}
-        ends = [*half.graph.input, *half.graph.output]
-        assert {value.type.tensor_type.elem_type for value in ends} == {TensorProto.FLOAT}
-        assert 1e-6 < relative_error(run(half, images), run(LENET, images)) < 5e-3
-
-    def test_the_model_given_stays_as_it_is(self):
-        model = onnx.load(LENET)
-        before = model.SerializeToString(deterministic=True)
-        to_fp16(model)
-        assert model.SerializeToString(deterministic=True) == before
-
-    def test_named_nodes_stay_in_float32(self, images):
-        half = to_fp16(LENET, keep=["node_linear"])
-        types = {t.name: t.data_type for t in half.graph.initializer}
-        assert types["fc1.weight"] == TensorProto.FLOAT
-        assert types["fc2.weight"] == TensorProto.FLOAT16
-        assert relative_error(run(half, images), run(LENET, images)) < 5e-3
-
-    def test_a_node_that_is_not_there(self):
-        with pytest.raises(ValueError, match="no node 'fc9'"):
-            to_fp16(LENET, keep=["fc9"])
-
-    @pytest.mark.parametrize("value", [70000.0, -np.inf, np.nan])
-    def test_weights_that_fp16_cannot_hold(self, value):
-        model = onnx.load(LENET)
-        (bias,) = (t for t in model.graph.initializer if t.name == "fc3.bias")
-        bias.CopyFrom(numpy_helper.from_array(np.full(10, value, np.float32), "fc3.bias"))
-        with pytest.raises(ValueError, match=r"fc3\.bias"):
-            to_fp16(model)
-        (node,) = (n.name for n in model.graph.node if "fc3.bias" in n.input)
-        half = to_fp16(model, keep=[node])
-        picture = np.zeros((1, 1, 28, 28), np.float32)
-        np.testing.assert_allclose(run(half, picture), run(model, picture), rtol=5e-3)
-
-    def test_what_overflows_in_fp16_passes_between_kept_nodes(self):
-        """x / sqrt(mean(x²)), whose squares of 300 are beyond FP16."""
-        make = onnx.helper.make_node
-        nodes = [
-            make("Mul", ["x", "x"], ["xx"], "square"),
-            make("ReduceMean", ["xx"], ["m"], "mean"),
-            make("Sqrt", ["m"], ["r"], "root"),
-            make("Div", ["x", "r"], ["y"], "quotient"),
-        ]
-        ends = [onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-        graph = onnx.helper.make_graph(nodes, "norm", ends[:1], ends[1:])
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-        half = to_fp16(model, keep=["square", "mean", "root"])
-        session = onnxruntime.InferenceSession(half.SerializeToString(), providers=["CPUExecutionProvider"])
-        (quotient,) = session.run(["y"], {"x": np.full((1, 4), 300, np.float32)})
-        assert quotient == pytest.approx(np.ones((1, 4)), rel=1e-3)
-
-    @needs_build
-    def test_builds_as_half_without_any_flag(self):
-        network = parse_onnx(to_fp16(LENET).SerializeToString())
-        types = [layer.outputs[0].dtype for layer in read_layers(network)]
-        assert types.count("FLOAT") == 1, "only the cast before the output"
-        single = build_plan(parse_onnx(LENET), profiles=[PROFILE], targets=["SM86"])
-        assert len(build_plan(network, profiles=[PROFILE], targets=["SM86"])) < len(single)
 
 
 class TestQuantize:
