@@ -1,33 +1,100 @@
-"""check/atlas.py: counts of test cases as one verdict, and the verdicts of other releases in a report."""
+"""check/atlas.py: what became of test cases, told for the uses that a model has; uses.py: what a use is."""
 
 from __future__ import annotations
 
-import json
-
+import onnx.parser
 import pytest
 
-from helpers.commands.check import atlas, operator_trials
-from helpers.commands.check.report import Operator, Report
-from helpers.commands.check.trial import KEYS
+from helpers.commands.check import atlas
+from helpers.commands.check.atlas import Known, counts, known, known_verdicts
+from helpers.commands.check.uses import use_of
 from helpers.trt import NAMES
+
+USES = {
+    "FLOAT": "bb",
+    "FLOAT16": "b",
+    "INT64": "rr",
+    "FLOAT axes:attribute": "b",
+    "FLOAT axes:input": "ww",
+    "FLOAT mode=odd": "x",
+    "FLOAT mode=new": "b",
+    "FLOAT size:input": "cc",
+    "FLOAT 5-D": "brr",
+    "FLOAT training_mode=1": "r",
+}
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """An atlas of one operator, Op, in one release, R; and of others that are taken never or always."""
+    rows = {"Op": USES, "Never": {"FLOAT": "rr"}, "Only parsed": {"FLOAT": "rp"}, "Kills": {"FLOAT": "rx"}}
+    rows |= {"Lies": {"FLOAT": "w"}, "Always": {"FLOAT": "bb", "INT64": "b", "FLOAT Mask:output": "r"}}
+    rows |= {"Fixed": {"FLOAT": "bc"}}
+    content = {"runs": {"R": {}}, "operators": {name: {"R": {"uses": uses}} for name, uses in rows.items()}}
+    monkeypatch.setattr(atlas, "read_atlas", lambda: content)
 
 
 @pytest.mark.parametrize(
-    ("counts", "verdict"),
+    ("use", "constant", "good", "text"),
     [
-        ({"built": 4}, "builds"),
-        ({"built": 3, "refused": 5, "reason": "why"}, "builds in 3 of 8 cases"),
-        ({"built": 3, "constant": 1}, "builds, 1 with constant inputs"),
-        ({"built": 2, "constant": 1, "crashed": 1}, "builds in 3 of 4 cases, 1 with constant inputs"),
-        ({"constant": 2, "reason": "why"}, "needs a constant input"),
-        ({"constant": 2, "refused": 3}, "needs a constant input; 2 of 5 cases"),
-        ({"parsed": 2, "refused": 3}, "parses, does not build"),
-        ({"refused": 3}, "not supported"),
-        ({"crashed": 1, "refused": 3}, "crashes TensorRT"),
+        ("FLOAT", True, True, "builds"),
+        ("INT64", True, False, "not with INT64"),
+        ("FLOAT axes:attribute", True, True, "builds"),
+        ("FLOAT axes:input", True, False, "computes something else with axes as an input"),
+        ("FLOAT mode=odd", True, False, "not with mode=odd"),
+        ("FLOAT size:input", True, True, "builds"),
+        ("FLOAT size:input", False, False, "needs a constant input"),
+        ("FLOAT 5-D", True, None, "unknown"),  # one case of three builds: nobody knows about this one
+        ("FLOAT16 mode=new", True, None, "probably builds"),  # never together in one case
+        ("FLOAT16 mode=odd", True, False, "not with mode=odd"),
+        ("INT64 mode=new", True, False, "not with INT64"),
+        ("FLOAT16 axes:input", True, False, "computes something else with axes as an input"),
+        ("FLOAT mode=unheard", True, None, "unknown"),
+        ("BOOL", True, None, "unknown"),
+        ("? mode=odd", True, False, "not with mode=odd"),
+        ("?", True, None, "probably builds"),
     ],
 )
-def test_verdict_of_counts(counts, verdict):
-    assert atlas._verdict(counts) == verdict
+def test_what_is_known_of_a_use(stored, use, constant, good, text):
+    assert known("Op", "R", [(use, constant)]) == Known(good, text)
+
+
+def test_the_uses_of_a_model_are_judged_together(stored):
+    assert known("Op", "R", [("FLOAT", True), ("FLOAT16", True)]) == Known(True, "builds")
+    both = [("FLOAT", True), ("INT64", True), ("FLOAT mode=odd", True), ("BOOL", True)]
+    assert known("Op", "R", both) == Known(False, "not with INT64, mode=odd")
+    assert known("Op", "R", [("FLOAT", True), ("BOOL", True)]) == Known(None, "unknown")
+    assert known("Op", "R", []) == Known(None, "unknown")  # it lies in an inner graph, of which no types are known
+
+
+@pytest.mark.parametrize(
+    ("operator", "good", "text"),
+    [
+        ("Op", None, "builds, not with INT64, mode=odd; computes something else with axes as an input"),
+        ("Never", False, "not supported"),
+        ("Only parsed", False, "parses, does not build"),
+        ("Kills", False, "crashes TensorRT"),
+        ("Lies", False, "computes something else"),
+        ("Always", True, "builds"),  # the mask is for training
+        ("Fixed", True, "builds, with constant inputs"),
+    ],
+)
+def test_what_is_known_of_an_operator(stored, operator, good, text):
+    assert known(operator, "R") == Known(good, text)
+    assert known_verdicts(operator) == {"R": text}
+    if good is False:
+        assert known(operator, "R", [("FLOAT", True)]) == Known(False, text)
+
+
+def test_what_was_not_measured_is_not_known(stored):
+    assert known("Op", "another release", [("FLOAT", True)]) == Known(None, "unknown")
+    assert known("Unheard", "R", [("FLOAT", True)]) == Known(None, "unknown")
+    assert known_verdicts("Unheard") == {}
+
+
+def test_counts_of_an_operator_are_those_of_its_usual_type(stored):
+    assert counts({"uses": USES}) == {"built": 5, "constant": 2, "wrong": 2, "crashed": 1, "refused": 2}
+    assert counts({"uses": {"BOOL": "bb", "INT8": "r"}}) == {"built": 2, "refused": 1}
 
 
 def test_no_atlas(tmp_path):
@@ -35,19 +102,46 @@ def test_no_atlas(tmp_path):
 
 
 def test_a_reader_meets_one_wording_for_tensorrt_for_rtx():
-    assert atlas.known_verdicts("Relu").keys() == {atlas.release_name(key) for key in atlas.read_atlas()["runs"]}
-    assert "RTX" not in "".join(atlas.known_verdicts("Relu")).replace("TensorRT for RTX", "")
-    assert atlas.release_name(f"{KEYS['tensorrt_rtx']} 1") == f"{NAMES['tensorrt_rtx']} 1"
+    runs = atlas.read_atlas()["runs"]
+    assert runs.keys() == known_verdicts("Relu").keys()
+    assert all(run.rpartition(" ")[0] in NAMES.values() for run in runs)
 
 
-def test_elsewhere_in_a_report(tmp_path, monkeypatch):
-    """An atlas of two releases: the installed one is not "elsewhere", but warns of what it never built."""
-    content = {"runs": {}, "operators": {"Relu": {"here": {"parsed": 2}, "there": {"built": 2}}}}
-    (tmp_path / "atlas.json").write_text(json.dumps(content))
-    monkeypatch.setattr(atlas, "read_atlas", lambda: json.loads((tmp_path / "atlas.json").read_text()))
-    report = Report("m", tensorrt="here", operators=[Operator("", "Relu", 14, 1), Operator("ours", "Relu", 1, 1)])
-    operator_trials.recall_operators(report)
-    rows = {"operators": [["", "Relu", 14, 1, [0]], ["ours", "Relu", 1, 1, [1]]]}
-    operator_trials.judge_operators(report, rows, "m", None, "parsed", None, [])
-    assert [operator.elsewhere for operator in report.operators] == [{"there": "builds"}, {}]
-    assert [(p.where, p.severity) for p in report.problems] == [("Relu", "warning")]
+@pytest.mark.parametrize(
+    ("text", "opset", "use"),
+    [
+        ("(float[N,4] x) => (float[N,4] y) { y = Relu(x) }", 17, "FLOAT"),
+        ("(int64[4] x) => (int64[4] y) { y = Relu(x) }", 17, "INT64"),
+        ("(float[4] x) => (int64[4] y) { y = Cast<to=7>(x) }", 17, "FLOAT to=INT64"),
+        ("(float[2,4] x) => (float[1] y) { y = ReduceMax<axes=[1]>(x) }", 17, "FLOAT axes:attribute"),
+        ("(float[2,4] x, int64[1] a) => (float[1] y) { y = ReduceMax(x, a) }", 18, "FLOAT axes:input"),
+        ("(float[2,4] x) => (float[1] y) { y = ReduceMax(x) }", 18, "FLOAT"),
+        ("(float[1,1,2,2,2] x, float[1,1,1,1,3] g) => (float[1] y) { y = GridSample(x, g) }", 16, "FLOAT 5-D"),
+        ("(float[1,1,2,2] x, float[1,1,1,2] g) => (float[1] y) { y = GridSample<mode=\"linear\">(x, g) }", 20,
+         "FLOAT mode=linear"),  # the default by now, but another word than the first one
+        ("(float[1,1,2,2] x, float[1,1,1,2] g) => (float[1] y) { y = GridSample<mode=\"bilinear\">(x, g) }", 16,
+         "FLOAT"),
+        ("(bool[4] c, float16[4] x) => (float16[4] y) { y = Where(c, x, x) }", 17, "FLOAT16"),
+        ("(float[1,1,8] x, float[1,1,3] w) => (float[1,1,4] y) { y = Conv<dilations=[2]>(x, w) }", 17,
+         "FLOAT 3-D dilations"),
+        ("(float[1,1,8,8] x, float[1,1,3,3] w) => (float[1] y) { y = Conv<dilations=[1,1]>(x, w) }", 17, "FLOAT"),
+        ("(float[2,4] x, float[4] s) => (float[2,4] y, float[2] m) { y, m = LayerNormalization(x, s) }", 17,
+         "FLOAT Mean:output"),
+        ("(float[4] x, int64[1] k) => (float[2] y, int64[2] i) { y, i = TopK<largest=0>(x, k) }", 17,
+         "FLOAT largest=0 K:input"),
+        ("(float[4] x) => (int8[4] y) <float s = {1}, int8 z = {5}> { y = QuantizeLinear(x, s, z) }", 17,
+         "FLOAT to=INT8 zero_point"),
+        ("(float[4] x) => (int8[4] y) <float s = {1}, int8 z = {0}> { y = QuantizeLinear(x, s, z) }", 17,
+         "FLOAT to=INT8"),
+        ("(float[4] x) => (float[4] y) { y = NoSuch<mode=\"odd\", axis=1>(x) }", 17, "FLOAT mode=odd"),
+    ],
+)  # fmt: skip
+def test_the_use_of_a_node(text, opset, use):
+    graph = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> g {text}').graph
+    tensors = {value.name: value.type.tensor_type for value in [*graph.input, *graph.output]}
+    zeros = {tensor.name for tensor in graph.initializer if not onnx.numpy_helper.to_array(tensor).any()}
+
+    def tensor(name):
+        return (tensors[name].elem_type, len(tensors[name].shape.dim)) if name in tensors else (0, None)
+
+    assert use_of(graph.node[0], opset, tensor, zeros.__contains__) == use

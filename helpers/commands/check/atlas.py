@@ -1,6 +1,6 @@
 """Reads the operator atlas in data/: what each measured release makes of an ONNX operator (chapter 08).
 
-Standard library only.
+A *use* is a line of features, as ``uses.use_of`` gives it. Standard library only.
 
 >>> known_verdicts("NoSuchOperator")
 {}
@@ -10,45 +10,144 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from .report import BUILDS, CRASHES, DOES_NOT_BUILD, NEEDS_CONSTANT, NOT_SUPPORTED
+from .uses import in_words, is_inference
 
 ATLAS = Path(__file__).parents[3] / "data" / "atlas.json"
-# Of a case, the best first. "constant": it builds once the inputs after the first are constants.
-OUTCOMES = ("built", "constant", "parsed", "refused", "crashed")
+# Of a case, by the letters of the file. "constant": it builds once inputs are constants. "wrong": it builds, and
+# computes something else than ONNX says.
+LETTERS = {"built": "b", "constant": "c", "wrong": "w", "parsed": "p", "refused": "r", "crashed": "x"}
+OUTCOMES = tuple(LETTERS)
+BEST_FIRST = OUTCOMES
+UNKNOWN, PROBABLE = "unknown", "probably builds"
+WRONG = "computes something else"
+_BAD = {"w": WRONG, "c": NEEDS_CONSTANT, "x": CRASHES, "p": DOES_NOT_BUILD, "r": NOT_SUPPORTED}
+_USUAL = frozenset(("FLOAT", "FLOAT16", "INT32", "INT64", "BOOL"))
+
+
+class Known(NamedTuple):
+    """What the atlas knows of a release: ``good`` is None where it does not know, ``text`` says it to a reader."""
+
+    good: bool | None
+    text: str
 
 
 @functools.lru_cache(maxsize=1)
 def read_atlas(path: Path = ATLAS) -> dict:
-    """Reads the atlas: ``runs`` says how each release was measured, ``operators`` how many cases of each did what.
+    """Reads the atlas: ``runs`` says how each release was measured, ``operators`` what became of each use of each.
 
-    Both are empty where there is no such file. Raises ValueError for one that is damaged.
+    Both are empty where there is no such file. Columns without uses, as older files have them, are left out. Raises
+    ValueError for a file that is damaged.
     """
     if not path.is_file():
         return {"runs": {}, "operators": {}}
-    return json.loads(path.read_text(encoding="utf-8"))
+    atlas = json.loads(path.read_text(encoding="utf-8"))
+    rows = {
+        operator: {release: column for release, column in row.items() if "uses" in column}
+        for operator, row in atlas["operators"].items()
+    }
+    measured = {release for row in rows.values() for release in row}
+    runs = {release: about for release, about in atlas["runs"].items() if release in measured}
+    return {"runs": runs, "operators": {operator: row for operator, row in rows.items() if row}}
 
 
-def release_name(key: str) -> str:
-    """Names a release for a reader: "TensorRT for RTX 1.7.1" for the atlas' "TensorRT-RTX 1.7.1"."""
-    return key.replace("TensorRT-RTX", "TensorRT for RTX")
+def counts(column: Mapping) -> Counter:
+    """Counts the outcomes of an operator's cases in a release: those of its usual type, FLOAT where it takes that, that
+    a model for inference may have. ``column``: as ``read_atlas()["operators"]["Relu"]["TensorRT 8.6.1"]``."""
+    uses = {use: letters for use, letters in column["uses"].items() if is_inference(use)} or column["uses"]
+    usual = {use: letters for use, letters in uses.items() if use.split()[0] == "FLOAT"} or uses
+    names = {letter: outcome for outcome, letter in LETTERS.items()}
+    return Counter(names[letter] for letters in usual.values() for letter in letters)
 
 
-def known_verdicts(operator: str) -> dict[str, str]:
-    """Returns each release's verdict on an ONNX operator: {"TensorRT 8.6.1": "builds in 3 of 12 cases", …}."""
-    columns = read_atlas()["operators"].get(operator, {})
-    return {release_name(key): _verdict(counts) for key, counts in columns.items()}
+def known_verdicts(operator: str, uses: Sequence[tuple[str, bool]] | None = None) -> dict[str, str]:
+    """Returns each measured release's verdict on an ONNX operator: {"TensorRT 8.6.1": "not with INT64", …}.
+
+    ``uses``: those of a model, as :func:`known` takes them. None: all that a model for inference may have.
+    """
+    return {release: known(operator, release, uses).text for release in read_atlas()["operators"].get(operator, {})}
 
 
-def _verdict(counts: dict) -> str:
-    built, constant, parsed, _, crashed = (counts.get(outcome, 0) for outcome in OUTCOMES)
-    cases = sum(counts.get(outcome, 0) for outcome in OUTCOMES)
-    if built:
-        part = "" if built + constant == cases else f" in {built + constant} of {cases} cases"
-        return f"{BUILDS}{part}, {constant} with constant inputs" if constant else BUILDS + part
-    if constant:
-        return NEEDS_CONSTANT if constant == cases else f"{NEEDS_CONSTANT}; {constant} of {cases} cases"
-    if crashed:
-        return CRASHES
-    return DOES_NOT_BUILD if parsed else NOT_SUPPORTED
+def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None = None) -> Known:
+    """Says what the atlas knows of a release and an operator, as a model uses it.
+
+    ``uses``: pairs of a use, and whether all inputs after the first are constants of the model. None: all uses that a
+    model for inference may have.
+    """
+    column = read_atlas()["operators"].get(operator, {}).get(release)
+    if column is None:
+        return Known(None, UNKNOWN)
+    measured = {use: letters for use, letters in column["uses"].items() if is_inference(use)} or column["uses"]
+    if not any(set(letters) & set("bc") for letters in measured.values()):
+        return Known(False, _worst(measured.values()))
+    if uses is None:
+        return _summary(measured)
+    found = [_of_use(column["uses"], use, constant) for use, constant in uses]
+    bad = list(dict.fromkeys(one.text for one in found if one.good is False))
+    unknown = list(dict.fromkeys(one.text for one in found if one.good is None))
+    if bad:
+        return Known(False, "; ".join(_joined(bad)))
+    if unknown:
+        return Known(None, PROBABLE if unknown == [PROBABLE] else UNKNOWN)
+    return Known(True, BUILDS) if found else Known(None, UNKNOWN)
+
+
+def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
+    """Judges one use by the cases of the same use; else by its features, one by one."""
+    good = set("bc" if constant else "b")
+    if letters := measured.get(use):
+        if set(letters) <= good:
+            return Known(True, BUILDS)
+        if set(letters) & good:
+            return Known(None, UNKNOWN)
+        if set(letters) == {"c"}:
+            return Known(False, NEEDS_CONSTANT)
+        return _accused(_culprit(measured, use.split(), good) or use.split(), set(letters) == {"w"})
+    features = [feature for feature in use.split() if feature != "?"]
+    guilty = _culprit(measured, features, good)
+    if guilty:
+        return _accused(guilty, _letters_with(measured, guilty[0]) == {"w"})
+    return Known(None, PROBABLE if all(_letters_with(measured, f) & good for f in features) else UNKNOWN)
+
+
+def _culprit(measured: Mapping[str, str], features: Sequence[str], good: set[str]) -> list[str]:
+    """Returns the features of which each is in no case that does well."""
+    return [f for f in features if (seen := _letters_with(measured, f)) and not seen & (good | {"c"})]
+
+
+def _letters_with(measured: Mapping[str, str], feature: str) -> set[str]:
+    return {letter for use, letters in measured.items() if feature in use.split() for letter in letters}
+
+
+def _accused(features: Sequence[str], wrong: bool) -> Known:
+    words = " and ".join(in_words(feature) for feature in features)
+    return Known(False, f"{WRONG} with {words}" if wrong else f"not with {words}")
+
+
+def _joined(texts: Sequence[str]) -> list[str]:
+    """Joins "not with A" and "not with B" to "not with A, B"."""
+    without = [text.removeprefix("not with ") for text in texts if text.startswith("not with ")]
+    others = [text for text in texts if not text.startswith("not with ")]
+    return ["not with " + ", ".join(without), *others] if without else others
+
+
+def _summary(measured: Mapping[str, str]) -> Known:
+    """Judges all uses of the usual types together."""
+    usual = {use: letters for use, letters in measured.items() if use.split()[0] in _USUAL} or measured
+    letters = set("".join(usual.values()))
+    if letters <= set("bc"):
+        return Known(True, f"{BUILDS}, with constant inputs" if "c" in letters else BUILDS)
+    features = list(dict.fromkeys(feature for use in usual for feature in use.split()))
+    guilty = _culprit(usual, features, set("b"))
+    texts = [_accused([feature], _letters_with(usual, feature) == {"w"}).text for feature in guilty]
+    return Known(None, f"{BUILDS}, {'; '.join(_joined(texts))}" if texts else f"{BUILDS} in part")
+
+
+def _worst(found: Iterable[str]) -> str:
+    letters = set("".join(found))
+    return next(_BAD[letter] for letter in "xwpr" if letter in letters)

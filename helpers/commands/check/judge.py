@@ -20,7 +20,6 @@ from typing import Any
 from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 from .advice import advice
-from .atlas import release_name
 from .findings import judge_facts, some
 from .operator_trials import judge_operators, recall_operators
 from .report import CONVERTIBLE, NOT_CONVERTIBLE, PARSED, SEVERITIES, Report
@@ -140,7 +139,7 @@ class _Check:
             report.verdict = NOT_CONVERTIBLE
             report.summary = f"TensorRT cannot be used here ({error}): tensorrt-workbook doctor says why"
             return False
-        report.tensorrt = release_name(here["tensorrt"])
+        report.tensorrt = here["tensorrt"]
         self.step = "the model was being read"
         facts, failure = self.attempt(f"{_FACTS}:facts", self.path)
         if failure:

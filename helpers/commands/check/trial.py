@@ -16,13 +16,11 @@ from typing import Any
 from ...builder import BuildError, BuildOptions, create_config, create_network
 from ...logger import errors, get_logger
 from ...onnx_parser import NodeError, parse_onnx
-from ...trt import FLAVOUR, VERSION, has, trt
+from ...trt import NAME, has, trt
 from .advice import propose_profile
 from .model_facts import MESSAGE, inputs_of, read_model
 from .model_weights import brief
 from .report import MOST, NODES
-
-KEYS = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}  # in the operator atlas
 
 
 @functools.lru_cache(maxsize=1)
@@ -36,8 +34,7 @@ def warm_up() -> dict:
     if has("build"):
         create_network("warm-up")  # makes the builder that is kept, which may take seconds
     get_logger().logger.disabled = True  # its messages are captured where they are wanted
-    name = f"{KEYS.get(FLAVOUR, FLAVOUR)} {'.'.join(VERSION.split('.')[:3])}"
-    return {"tensorrt": name, "int64": hasattr(trt.DataType, "INT64")}
+    return {"tensorrt": NAME, "int64": hasattr(trt.DataType, "INT64")}
 
 
 def parse(model: str | bytes) -> dict:
