@@ -18,7 +18,6 @@ from dataclasses import replace
 from ...advice import Advice, advice_for, by_id
 from .findings import some
 from .report import BUILDS, GOOD, NOT_TRIED, Operator, Problem, Report
-from .shapes import propose_profile  # noqa: F401 - as before
 
 OTHERWISE = Advice(
     "",
@@ -32,20 +31,19 @@ OTHERWISE = Advice(
 BY_MESSAGE = ("TRT001", "TRT002", "TRT003", "TRT004", "TRT005", "TRT010", "TRT012", "TRT013")
 # Advice for an operator as such: where another release builds it, that is worth a sentence.
 OF_OPERATORS = ("", "TRT006", "TRT007", "TRT011", "TRT038")
-# What a kind is called in a warning of its own. The last two are of a model that was not built: it may fail by them.
-WARNINGS = {
+# What a kind is called in a warning of its own: always, or where the model was not built.
+ALWAYS = {
     "TRT034": "axes of this input share a name, so TensorRT takes only shapes where they are equal",
     "TRT039": "reshapes to constant sizes, so only one size of a dynamic axis fits",
+}
+UNBUILT = {
     "TRT030": "this If comes from squeeze, and its branches differ in rank: it may not build",
     "TRT031": "the branches of this If differ, or have an If in them: it may not build",
 }
-# What not every TensorRT takes, and which does: a note, where this one took it.
+# What TensorRT for RTX takes, and the full TensorRT from some version on: a note, where this one took it.
 NOTES = {
-    "TRT036": (
-        "5-D GridSample: of the full TensorRT, only 11.2 and later take it",
-        r"RTX|\b11\.([2-9]|1\d)|\b1[2-9]\b",
-    ),
-    "TRT037": ("a reduction whose axes are an input: TensorRT 8.6 does not read them", r"RTX|\b[1-9]\d\b"),
+    "TRT036": ("5-D GridSample: of the full TensorRT, only 11.2 and later take it", (11, 2)),
+    "TRT037": ("a reduction whose axes are an input: TensorRT 8.6 does not read them", (9, 0)),
 }
 _NAME = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -68,8 +66,8 @@ def advise(report: Report, kinds: Sequence[dict], parser_errors: Sequence[dict])
         id, where = kind["advice"], some(kind["nodes"])
         if id in told or where in told:
             continue
-        if kind["always"] or (id in WARNINGS and not report.built):
-            report.add("warning", WARNINGS[id], where=where, advice=id)
+        if kind["always"] or (id in UNBUILT and not report.built):
+            report.add("warning", (ALWAYS | UNBUILT)[id], where=where, advice=id)
             told |= {id, where}
         elif id in NOTES and book.takes(id):
             report.add("note", NOTES[id][0], where=where, advice=id)
@@ -93,7 +91,8 @@ class _Book:
 
     def takes(self, id: str) -> bool:
         """Says whether this TensorRT takes a kind that others do not."""
-        return id in NOTES and bool(re.search(NOTES[id][1], self.release, re.IGNORECASE))
+        version = tuple(map(int, re.findall(r"\d+", self.release)))
+        return id in NOTES and ("rtx" in self.release.lower() or version >= NOTES[id][1])
 
     def advised(self, problem: Problem) -> Problem:
         """Returns an error with cause, cure and chapter, and with its node where the graph knows it."""
@@ -101,12 +100,16 @@ class _Book:
         by_message = advice_for(problem.what)
         where = problem.where or some(self._suspects(by_message))
         operator = row["kind"] or where.partition(" ")[0].rstrip(",")
-        if row["kind"] and not row["operator"]:  # 8.6 says which node it is, and not what
+        numbered = row["kind"] and not row["operator"]  # 8.6 says which node it is, and not what
+        if numbered:
             where = some([f"{operator}, node {place}" for place in row["places"]])
-        kind = None if by_message and by_message.id in BY_MESSAGE else self._kind(where, operator)
+        kind = self.by_node.get(where) or self._kind(operator if numbered else where, operator)
         if kind and where == operator and len(kind["nodes"]) == 1:
             (where,) = kind["nodes"]
-        advice = by_id(kind["advice"]) if kind else by_message or OTHERWISE
+        if kind and not (by_message and by_message.id in BY_MESSAGE):
+            advice = by_id(kind["advice"])
+        else:
+            advice = by_message or OTHERWISE
         cause, cure = self._elsewhere(advice, operator)
         return replace(problem, where=where, cause=cause, todo=cure, advice=advice.id, chapter=advice.chapter)
 
@@ -153,65 +156,3 @@ def _is_bad(operator: Operator) -> bool:
 def _where(row: dict) -> str:
     """Names the nodes of a parser's error, as the report does."""
     return f"{row['operator']} {some(row['names'], row['count'] - len(row['names']))}".strip()
-
-
-# Before advise(): what judge.py still calls.
-FOLD = "fold constants first: polygraphy surgeon sanitize MODEL.onnx --fold-constants -o FOLDED.onnx, or onnxsim"
-REWRITE = (
-    "write it with other operators in PyTorch and export again, replace the node with onnx-graphsurgeon, or cut the "
-    "model there and run the rest elsewhere (chapter 08)"
-)
-BESIDE = "export with external_data=False, or copy the file beside the model"
-# A pattern in a parser's or builder's message -> what people do. The first that fits is taken.
-KNOWN: list[tuple[str, str]] = [
-    (
-        "SIGFPE",
-        "look for an integer Div or Mod whose divisor becomes 0, often from a size or a stride; fold constants with "
-        "ONNX Runtime or onnxsim to see it, and mend the export",
-    ),
-    (
-        "crashes TensorRT",
-        "a model must not be able to do that, so report it to NVIDIA; to find the node, halve the model with "
-        "onnx.utils.extract_model and check the halves",
-    ),
-    ("time limit", "give it more time (--timeout), or check parts of it (onnx.utils.extract_model)"),
-    ("memory limit", "give it more memory (--memory), or look for a tensor that is larger than it should be"),
-    (
-        "must resolve to a build-time constant|must be an initializer|must be a constant|as a build-time constant",
-        f"TensorRT needs this input when it builds: {FOLD}; or export with fixed values (in PyTorch: Python numbers "
-        "in place of tensors, or without dynamic_shapes for that axis)",
-    ),
-    (
-        "Plugin not found|No importer registered|getPluginCreator",
-        f"TensorRT has no such operator, and no plugin of that name: {REWRITE}; where the full TensorRT runs, load the "
-        "plugin's library before parsing",
-    ),
-    ("refuses it: false$", f"its importer for this operator gives up without saying why: {REWRITE}"),
-    (
-        "convertDtype|Failed to convert ONNX da[tn]",
-        "TensorRT has no such type (strings, complex numbers): do that part before or after the network, and export "
-        "the rest",
-    ),
-    (
-        "must have same input types|must have the same type|types of Float and|have the same data ?type",
-        "types are mixed: add a Cast in the graph, or .to(dtype) in PyTorch, so that both sides have one type",
-    ),
-    (
-        "no optimization profile|optimization profile",
-        "give build_plan a profile for the dynamic inputs, such as the one proposed here",
-    ),
-    (
-        "no runners that implement it|Could not find any implementation",
-        f"TensorRT has no kernel for this layer with these types or on these GPUs: {REWRITE}",
-    ),
-    ("Failed to import initializer|external data|is not in ", BESIDE),
-    ("cudaError|out of memory", "free memory of the GPU, or lower workspace in BuildOptions"),
-]
-
-
-def advice(message: str) -> str:
-    """Returns what people do about a message of TensorRT's parser or builder, as one sentence."""
-    for pattern, sentence in KNOWN:
-        if re.search(pattern, message, re.IGNORECASE):
-            return sentence
-    return f"try another opset (torch.onnx.export(..., opset_version=17 or later)), {FOLD}; or {REWRITE}"

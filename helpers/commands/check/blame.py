@@ -16,13 +16,10 @@ from .model_facts import name_of, read_model, text
 from .model_weights import brief
 from .report import NODES
 
-_END = r"\s,;()\[\]{}'\""  # what no token of a message has in it
+_END = r"\s,;()\[\]{}'\""  # no name in a message has these
 # In a message a name stands behind one of these words, or before one of those. Elsewhere it may be a plain word.
-_MARKED = re.compile(
-    rf"(?:\bI[A-Z]\w+Layer|\b[Nn]ode|\b[Ll]ayer):? ([^{_END}:]+)|([^{_END}:]+)(?:: | has no runners)|"
-    rf"ForeignNode\[([^{_END}]+?)\.\.\."
-)
-_TOKEN = re.compile(rf"[^{_END}]+")
+_MARKED = re.compile(rf"(?:\bI[A-Z]\w+Layer|\b[Nn]ode|\b[Ll]ayer):? ([^{_END}:]+)|([^{_END}:]+)(?:: | has no runners)")
+_BETWEEN = re.compile(rf"\.\.\.|[{_END}]+")
 _MADE = re.compile(r"_(?:\d+|[A-Z]\w*Layer)$")  # what TensorRT appends to a node's name for one of several layers
 
 
@@ -50,7 +47,7 @@ def blamed(path: str, message: str) -> list[dict]:
 def _names(message: str) -> Iterator[str]:
     """Yields what may be a name in a message, the likely ones first."""
     marked = [name for names in _MARKED.findall(message) for name in names if name]
-    plain = [token.strip(".:") for token in _TOKEN.findall(message)]
+    plain = [token.strip(".:") for token in _BETWEEN.split(message)]
     for name in [*marked, *(token for token in plain if not token.isalpha())]:  # a node may be called "Error"
         yield name
         if _MADE.search(name):
