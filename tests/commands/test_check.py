@@ -26,9 +26,9 @@ from report_schema import assert_schema
 
 from helpers.builder import build_plan
 from helpers.commands.check import check, check_worker
-from helpers.commands.check.advice import advice, propose_profile
 from helpers.commands.check.operator_trials import OPERATORS, judge_operators
 from helpers.commands.check.report import MOST, MOST_ROWS, Operator, Problem, Report, Tensor
+from helpers.commands.check.shapes import propose_profile
 from helpers.model_files import first_look
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import FLAVOUR, VERSION, has
@@ -252,11 +252,6 @@ def test_shape_input_is_not_built_by_guessing(worker):
         told = problem(report, "uses the values of this input as a shape")
         assert "set_shape_input" in told.todo
         assert ("was not built" in told.what) == build
-
-
-def test_a_refusal_without_a_reason_has_advice():
-    assert "gives up without saying why" in advice("TensorRT's parser refuses it: false")
-    assert "gives up" not in advice("TensorRT's parser refuses it: Assertion failed: x != false")
 
 
 @rtx_17
