@@ -12,20 +12,63 @@ import sys
 
 from ...atomic import write_atomically
 from .judge import MEMORY, TIMEOUT, check, check_worker
+from .report import SCHEMA_FILE, SEVERITIES, notebooks_from
+from .shapes import shapes_of_text, values_of_text
+
+DESCRIPTION = """\
+Says whether TensorRT will take an ONNX model, and what to do if not. Nothing that the model does can take the
+shell down.
+
+Plain check parses the model. With --build it is built, too: with the shapes that you give (--shapes), or else with
+shapes that are searched, and then the report says that they are a guess."""
+EXIT_STATUS = """\
+exit status:
+  0  convertible: TensorRT parses it, and builds it if that was asked for
+  1  not convertible, or --fail-on found something
+  2  not a usable model, or no report: TensorRT is not usable here, wrong arguments, a page that cannot be written
+  3  undecided: no shapes that fit, no values for a shape input, or a limit was reached"""
 
 __all__ = ["MEMORY", "TIMEOUT", "add_arguments", "check", "check_worker", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``tensorrt-workbook check``."""
-    parser.description = (
-        "Says whether TensorRT will take an ONNX model, and what to do if not. Nothing that the model does can take "
-        "the shell down. The exit status is 0 for convertible, 1 for not, 2 for not a usable model, or for a report "
-        "that cannot be written."
-    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = DESCRIPTION
+    parser.epilog = EXIT_STATUS
+    parser.set_defaults(refuse=parser.error)
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("--build", action="store_true", help="build it too, not only parse it")
+    parser.add_argument(
+        "--shapes",
+        action="append",
+        default=[],
+        metavar="NAME=MIN,OPT,MAX",
+        help="build with these shapes of an input, as image=1x3x48x64,1x3x48x320,8x3x48x640, or one for all three; "
+        "repeat it for other inputs. It means --build",
+    )
+    parser.add_argument(
+        "--values",
+        action="append",
+        default=[],
+        metavar="NAME=MIN/OPT/MAX",
+        help="build with these values of a shape input, as size=1,64/1,512/8,512, or one list for all three. It means "
+        "--build",
+    )
+    parser.add_argument(
+        "--for",
+        dest="release",
+        metavar="RELEASE",
+        help="judge for another TensorRT, such as 8.6, 10 or rtx-1.7, by what is known of it; TensorRT is not needed",
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=SEVERITIES,
+        default="error",
+        help="exit with 1 also where the status would be 0 and there is a problem of this severity or worse (error)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--schema", action=_Schema, nargs=0, help="print the schema of that JSON, and end")
     parser.add_argument("--html", type=_page, metavar="FILE", help="write the report to a file, as HTML")
     parser.add_argument(
         "--timeout", type=_positive, default=TIMEOUT, metavar="S", help="seconds that the whole check may take (120)"
@@ -34,13 +77,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the report, as the arguments say. Returns its exit code, or 2 if it cannot be written."""
-    report = check(arguments.model, arguments.build, arguments.timeout, int(arguments.memory * 1e9))
+    """Prints the report, as the arguments say. Returns the exit status, as ``--help`` lists them.
+
+    Raises SystemExit, as argparse does, for shapes, values or a release that do not fit.
+    """
+    try:
+        shapes, values = shapes_of_text(arguments.shapes), values_of_text(arguments.values)
+        limits = arguments.timeout, int(arguments.memory * 1e9)
+        chosen = {"shapes": shapes, "values": values, "release": arguments.release}
+        report = check(arguments.model, arguments.build, *limits, **chosen)
+    except ValueError as error:
+        arguments.refuse(str(error))
     unwritten = None
     if arguments.html:  # before anything is printed: a pipe that closes early does not cost the page
         head = '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Check of a model</title>'
         try:
-            write_atomically(arguments.html, f"{head}\n{report.to_html()}\n</html>\n".encode())
+            write_atomically(
+                arguments.html, f"{head}\n{report.to_html(notebooks_from(arguments.html))}\n</html>\n".encode()
+            )
         except OSError as error:
             unwritten = error
     if arguments.json:
@@ -50,7 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
     if unwritten:
         print(f"the report could not be written: {unwritten}", file=sys.stderr)
         return 2
-    return report.exit_code
+    failing = SEVERITIES[: SEVERITIES.index(arguments.fail_on) + 1]
+    return report.exit_code or int(any(problem.severity in failing for problem in report.problems))
+
+
+class _Schema(argparse.Action):
+    """Prints the schema of the JSON, and ends: no model is needed for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
+        print(SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        parser.exit()
 
 
 def _positive(text: str) -> float:

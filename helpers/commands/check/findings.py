@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import re
 
-from .advice import BESIDE, propose_profile
 from .report import MOST, Operator, Report, Tensor
+from .shapes import propose_profile
 
+BESIDE = "export with external_data=False, or copy the file beside the model"
 # What onnx.checker refuses because it is older than the model, or does not know a plugin: TensorRT may know better.
 # Only how its message begins is its own: what follows may be a name out of the model.
 IGNORANCE = r"No Op registered for |Your model ir_version \d+ is higher|No opset import |Unrecognized attribute: "
+COMPLAINTS = {"topologically sorted": "TRT042", "Field 'shape' of": "TRT043"}  # what it complains of -> advice
 LISTS = {"inputs": "inputs", "outputs": "outputs", "opsets": "opsets", "operators": "kinds of operators",
          "external": "files of external data", "no_outputs": "nodes without an output",
          "zero_divisions": "divisions by zero"}  # fmt: skip
@@ -34,7 +36,9 @@ WEIGHTS = {
 
 
 def judge_facts(report: Report, facts: dict, narrow_int64: bool) -> bool:
-    """Fills the report with the ``facts`` of ``model_facts``. Returns False if the model is not valid ONNX.
+    """Fills the report with the ``facts`` of ``model_facts``. Returns False if the file is damaged, or lacks data.
+
+    What else onnx.checker says against it is for :func:`judge_complaint`, once TensorRT has seen the model.
 
     ``narrow_int64``: whether this TensorRT makes INT32 of INT64.
     """
@@ -85,17 +89,29 @@ def _judge_checker(report: Report, facts: dict) -> bool:
     if complaint and re.match(IGNORANCE, complaint):
         todo = "nothing if it is a plugin of yours, or newer than this onnx; else see its name, domain and opset"
         report.add("warning", f"onnx.checker does not know all of it: {complaint}", todo)
-    elif complaint:
-        todo = "repeat the export with a current PyTorch and opset, or mend the graph with onnx-graphsurgeon"
-        report.add("error", complaint, todo)
-        return False
     if facts["misfits"]:
         report.add("error", facts["misfits"][0], "the file is damaged: repeat the export, or the copy")
         return False
-    if facts["inference"]:
+    if facts["inference"] and not complaint_of(facts):
         todo = "look at that node: declared and real shapes or types differ; export again, or mend the graph"
         report.add("warning", f"shape inference: {facts['inference']}", todo)
     return True
+
+
+def complaint_of(facts: dict) -> str:
+    """Returns what onnx.checker has against the model, save for what it does not know; "" for nothing."""
+    complaint = facts["checker"] or ""
+    return "" if re.match(IGNORANCE, complaint) else complaint
+
+
+def judge_complaint(report: Report, complaint: str, usable: bool) -> None:
+    """Adds what onnx.checker has against the model: a warning if TensorRT or ONNX Runtime takes it all the same."""
+    if usable:
+        id = next((id for words, id in COMPLAINTS.items() if words in complaint), "TRT044")
+        report.add("warning", f"onnx.checker: {complaint}", advice=id)
+    else:
+        todo = "repeat the export with a current PyTorch and opset, or mend the graph with onnx-graphsurgeon"
+        report.add("error", complaint, todo)
 
 
 def _judge_graph(report: Report, facts: dict) -> None:

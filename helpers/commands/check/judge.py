@@ -12,21 +12,37 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
-from .advice import advice
-from .findings import judge_facts, some
+from .advice import advise
+from .building import FOLDED, Building
+from .findings import complaint_of, judge_complaint, judge_facts, some
 from .operator_trials import judge_operators, recall_operators
-from .report import CONVERTIBLE, NOT_CONVERTIBLE, PARSED, SEVERITIES, Report
+from .report import (
+    BAD_SHAPES,
+    CONVERTIBLE,
+    NO_SHAPES,
+    NO_TENSORRT,
+    NO_VALUES,
+    NOT_CONVERTIBLE,
+    PARSED,
+    SEVERITIES,
+    UNDECIDED,
+    Problem,
+    Report,
+)
+from .shapes import Ranges, check_given, options, shapes_of, values_of
 
 TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
-_TRIAL, _FACTS = f"{__package__}.trial", f"{__package__}.model_facts"
+_TRIAL, _FACTS, _KINDS = (f"{__package__}.{name}" for name in ("trial", "model_facts", "kinds"))
+TEXT = 300  # characters of a summary's cause
 
 
 class LimitReached(Exception):
@@ -39,6 +55,10 @@ def check(
     timeout: float = TIMEOUT,
     memory: int | None = MEMORY,
     worker: Worker | None = None,
+    *,
+    shapes: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+    release: str | None = None,
 ) -> Report:
     """Judges an ONNX model, given as a path, as bytes or as an onnx.ModelProto. Nothing is written beside it.
 
@@ -47,12 +67,21 @@ def check(
     memory   bytes of resident memory that the worker may hold, with what this process grows by meanwhile; None for no
              limit
     worker   one from ``check_worker()``, to judge many models one after the other; by default a new one
+    shapes   to build with: input name -> one shape, or (min, opt, max); they mean ``build``. Without them a build
+             searches shapes, and the report says that they are a guess
+    values   the same for shape inputs, whose values TensorRT uses as a shape: name -> one list of integers, or three
+    release  judge for another TensorRT, by what is known of it: one of ``releases.releases()``. Nothing is built, and
+             no TensorRT is needed here
 
     Whatever the model is or does, the answer is a Report. Where a limit is reached, it has what was found until then.
-    Raises TypeError where ``model`` is none of those, and OSError where a model in memory cannot be written to the
-    folder for temporary files.
+    Raises TypeError where ``model`` is none of those, ValueError where ``shapes`` or ``values`` do not fit its inputs
+    or ``release`` is not known, and OSError where a model in memory cannot be written to the folder for temporary
+    files.
     """
     start = time.monotonic()
+    given = shapes_of(shapes), values_of(values)
+    if release is not None:
+        release = _known_release(release, build or any(given))
     with ExitStack() as stack:
         try:
             if isinstance(model, (str, os.PathLike)):
@@ -64,10 +93,24 @@ def check(
         except NotAModel as error:
             report.summary = str(error)
             return report
-        worker = worker or stack.enter_context(check_worker())
-        _Check(report, str(path), worker, start, timeout, memory).run(build)
+        if worker is None:
+            worker = stack.enter_context(Worker() if release else check_worker())
+        checking = _Check(report, str(path), worker, start, timeout, memory)
+        if release:
+            checking.run_for(release)
+        else:
+            checking.run(build or any(given), *given)
     report.seconds = round(time.monotonic() - start, 3)
     return report
+
+
+def _known_release(release: str, build: bool) -> str:
+    known = import_module(f"{__package__}.releases").releases()
+    if release not in known:
+        raise ValueError(f"release {release!r} is not known; there are {', '.join(known)}")
+    if build:
+        raise ValueError("nothing can be built for another release than the one that is here")
+    return release
 
 
 @contextmanager
@@ -105,72 +148,124 @@ class _Check:
         self.report, self.path, self.worker = report, path, worker
         self.timeout, self.end = timeout, start + timeout
         self.memory, self.before = memory, resident_memory(os.getpid())
-        self.step = "TensorRT was being loaded"
+        self.step, self.outcome = "TensorRT was being loaded", CONVERTIBLE
+        self.facts: dict = {}
+        self.kinds: list[dict] = []
+        self.parser_errors: list[dict] = []
 
-    def run(self, build: bool) -> None:
+    def run(self, build: bool, shapes: Ranges, values: Ranges) -> None:
         """Takes all steps, and writes verdict and summary."""
         report, stopped = self.report, ""
         try:
-            if not self.judge(build):
+            if not self.judge(build, shapes, values):
                 return
         except LimitReached as limit:
             stopped = f"{limit} while {self.step}"
-            known = any(problem.severity == "error" for problem in report.problems)
-            report.add("note" if known else "error", stopped, advice(stopped))
-        report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
+            self.tell_of_limit(stopped)
+        self.advise()
         errors = [problem for problem in report.problems if problem.severity == "error"]
-        report.verdict = NOT_CONVERTIBLE if errors else CONVERTIBLE
-        if not errors:
-            done = "parses and builds" if report.built else "parses"
-            report.summary = f"{report.tensorrt} {done} {report.model}"
-        elif errors[0].what == stopped:
-            report.summary = f"{report.model} was not judged to the end: {stopped}"
-        else:
-            where = f"{errors[0].where}: " if errors[0].where else ""
-            report.summary = f"{report.tensorrt} will not take {report.model}: {where}{_first_line(errors[0].what)}"
-            report.summary += f" ({stopped})" if stopped else ""
+        report.verdict = NOT_CONVERTIBLE if errors else UNDECIDED if stopped else self.outcome
+        report.summary = self.summary(errors[0] if errors else None, stopped)
 
-    def judge(self, build: bool) -> bool:
+    def run_for(self, release: str) -> None:
+        """Judges for another release: by the facts of the model, without TensorRT."""
+        report = self.report
+        try:
+            if self.read(narrow_int64=release.startswith("8")):
+                import_module(f"{__package__}.releases").judge_for(report, self.facts, release, self.kinds)
+        except LimitReached as limit:
+            report.verdict, report.summary = UNDECIDED, f"{report.model} was not judged to the end: {limit}"
+            self.tell_of_limit(report.summary)
+        report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
+
+    def summary(self, error: Problem | None, stopped: str) -> str:
+        """Says in a sentence how it went, with the cause."""
+        report = self.report
+        if error:
+            where = f"{error.where}: " if error.where else ""
+            line = f"{report.tensorrt} will not take {report.model}: {where}{_brief(error.reason)}"
+            line += "".join(f"; {p.what}" for p in report.problems if p.what.startswith(FOLDED))
+            return f"{line} ({stopped})" if stopped else line
+        if stopped:
+            return f"{report.model} was not judged to the end: {stopped}"
+        if self.outcome == CONVERTIBLE:
+            line = f"{report.tensorrt} {'parses and builds' if report.built else 'parses'} {report.model}"
+            shapes = _brief(options(report.shapes, report.values).replace("--shapes ", "").replace("--values ", ""))
+            who = "guessed" if set(report.shapes) - set(report.given) else "given"
+            return f"{line}, with {who} shapes: {shapes}" if shapes else line
+        about = {NO_SHAPES: "no shapes that fit", NO_VALUES: "the values of this input", BAD_SHAPES: "the given shapes"}
+        told = next(problem for problem in report.problems if about[self.outcome] in problem.what)
+        where = f"{told.where}: " if told.where else ""
+        return f"{report.tensorrt} parses {report.model}; {where}{_brief(told.what)}"
+
+    def advise(self) -> None:
+        """Lets the knowledge base say what the errors mean, and puts the worst first."""
+        report = self.report
+        advise(report, self.kinds, self.parser_errors)
+        told: dict = {}
+        for problem in report.problems:  # what the build said of a node tells more than what the graph does
+            told.setdefault((problem.where, problem.advice) if problem.advice else problem, problem)
+        report.problems = list(told.values())
+        report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
+
+    def read(self, narrow_int64: bool) -> bool:
+        """Reads the model. Returns False where it is none, or damaged: the summary says why."""
+        report = self.report
+        self.step = "the model was being read"
+        self.facts, failure = self.attempt(f"{_FACTS}:facts", self.path)
+        if failure:
+            report.summary = f"{report.model} {failure.replace('TensorRT', 'onnx')} while it is read"
+        elif self.facts["unusable"]:
+            report.summary = f"{report.model} {self.facts['unusable']}"
+        elif not judge_facts(report, self.facts, narrow_int64):
+            self.not_valid()
+        else:
+            self.kinds = self.attempt(f"{_KINDS}:kinds", self.path)[0] or []
+            return True
+        return False
+
+    def not_valid(self) -> None:
+        first = next(problem for problem in self.report.problems if problem.severity == "error")
+        self.report.summary = f"{self.report.model} is not a valid ONNX model: {first.what}"
+
+    def judge(self, build: bool, shapes: Ranges, values: Ranges) -> bool:
         """Takes all steps. Returns False where there is no model, or no TensorRT: the summary says why."""
         report = self.report
         try:
             here = self.call(f"{_TRIAL}:warm_up")
         except WorkerError as error:
-            report.verdict = NOT_CONVERTIBLE
+            report.verdict = NO_TENSORRT
             report.summary = f"TensorRT cannot be used here ({error}): tensorrt-workbook doctor says why"
             return False
         report.tensorrt = here["tensorrt"]
-        self.step = "the model was being read"
-        facts, failure = self.attempt(f"{_FACTS}:facts", self.path)
-        if failure:
-            report.summary = f"{report.model} {failure.replace('TensorRT', 'onnx')} while it is read"
+        if not self.read(narrow_int64=not here["int64"]):
             return False
-        if facts["unusable"]:
-            report.summary = f"{report.model} {facts['unusable']}"
-            return False
-        if not judge_facts(report, facts, narrow_int64=not here["int64"]):
-            first = next(problem for problem in report.problems if problem.severity == "error")
-            report.summary = f"{report.model} is not a valid ONNX model: {first.what}"
-            return False
+        check_given(report.inputs, shapes, values)
         recall_operators(report)
-        self.parse(facts, build)
-        return True
+        return self.parse(build, shapes, values)
 
-    def parse(self, facts: dict, build: bool) -> None:
-        """Parses the model, builds it if asked, and judges its operators."""
+    def parse(self, build: bool, shapes: Ranges, values: Ranges) -> bool:
+        """Parses the model, builds it if asked, and judges its operators. Returns False if no runtime takes it."""
         report = self.report
         self.step = "TensorRT was parsing the model"
         parsed, failure = self.attempt(f"{_TRIAL}:parse", self.path)
-        stage, message, errors = "parsed", failure, []
+        if complaint := complaint_of(self.facts):
+            usable = not failure and not parsed["message"]
+            usable = usable or bool(self.attempt(f"{__package__}.shape_judge:loadable", self.path)[0])
+            judge_complaint(report, complaint, usable)
+            if not usable:
+                self.not_valid()
+                return False
+        stage, message = "parsed", failure
         if failure:
-            self.blame(f"{failure} while parsing", "")
+            self.blame(f"{failure} while parsing")
         elif parsed["message"]:
-            message, errors = parsed["message"], parsed["errors"]
-            for error in errors:
+            message, self.parser_errors = parsed["message"], parsed["errors"]
+            for error in self.parser_errors:
                 names = some(error["names"], error["count"] - len(error["names"]))
                 self.blame(f"TensorRT's parser refuses it: {error['text']}", f"{error['operator']} {names}".strip())
-            if not errors:
-                self.blame(message.removeprefix(f"{self.path}: "), "")
+            if not self.parser_errors:
+                self.blame(message.removeprefix(f"{self.path}: "))
         else:
             report.layers = parsed["layers"]
             for operator in report.operators:
@@ -178,34 +273,41 @@ class _Check:
             if not report.layers:
                 what = "the network has no layer: outputs are inputs or constants"
                 report.add("warning", what, "see that the export traced what you meant")
-            for name in parsed["shape_inputs"]:
-                what = "TensorRT uses the values of this input as a shape, so a profile must give them"
-                todo = "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)"
-                report.add("warning", f"{what}: it was not built" if build else what, todo, name)
-            if build and not parsed["shape_inputs"]:
-                stage, message = "built", self.build()
+            if build:
+                stage, message = self.build(parsed["shape_inputs"], shapes, values)
+            else:
+                for name in parsed["shape_inputs"]:
+                    what = "TensorRT uses the values of this input as a shape, so a profile must give them"
+                    todo = "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)"
+                    report.add("warning", what, f"{todo}; check --build --values {name}=… tries them", name, "TRT040")
         if parsed and parsed["more"]:
             what = f"the parser said {parsed['more']:,} things more, which are left out here"
             report.add("note", what, "mend what was found, and check again")
         self.step = "its operators were tried alone"
-        judge_operators(report, facts, self.path, self.attempt, stage, message, errors)
+        judge_operators(report, self.facts, self.path, self.attempt, stage, message, self.parser_errors)
+        return True
 
-    def build(self) -> str | None:
-        """Builds the model. Returns why there is no plan, or None."""
-        report = self.report
+    def build(self, shaping: list[str], shapes: Ranges, values: Ranges) -> tuple[str, str | None]:
+        """Builds the model. Returns how far it came, "parsed" or "built", and why TensorRT refuses it, or None."""
         self.step = "TensorRT was building the model"
-        built, failure = self.attempt(f"{_TRIAL}:build_as_proposed", self.path)
-        report.built = not failure and built["plan_bytes"] is not None
-        if report.built:
-            report.plan_bytes = built["plan_bytes"]
-            return None
-        message = f"{failure} while building" if failure else built["message"]
-        self.blame(message, "")
-        return message
+        if useless := [name for name in values if name not in shaping]:
+            known = ", ".join(map(repr, shaping)) or "none"
+            raise ValueError(f"TensorRT uses the values of {useless[0]!r} for no shape; its shape inputs are {known}")
+        self.outcome, message = Building(self.report, self.path, self.attempt, shapes, values).run(shaping)
+        if self.outcome == NOT_CONVERTIBLE:
+            nodes, _ = self.attempt(f"{__package__}.blame:blamed", self.path, message)
+            self.blame(message, nodes[0]["where"] if nodes else "")
+            return "built", message
+        return "built" if self.report.built else "parsed", None
 
-    def blame(self, what: str, where: str) -> None:
-        """Adds an error, with what people do about it."""
-        self.report.add("error", what, advice(what), where)
+    def blame(self, what: str, where: str = "") -> None:
+        """Adds an error; ``advise`` will say what to do about it."""
+        self.report.add("error", what, where=where)
+
+    def tell_of_limit(self, stopped: str) -> None:
+        """Says that a limit ended the check: that is no fault of the model."""
+        known = any(problem.severity == "error" for problem in self.report.problems)
+        self.report.add("note" if known else "warning", stopped, advice="TRT003" if "time" in stopped else "TRT004")
 
     def attempt(self, function: str, *arguments, **named) -> tuple[Any, str | None]:
         """Calls; once more after a worker's death. Returns the result, or None and why: "crashes TensorRT (SIGSEGV)".
@@ -235,5 +337,7 @@ class _Check:
             raise LimitReached(f"the memory limit of {(self.memory or 0) / 1e9:.3g} GB was reached") from None
 
 
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else ""
+def _brief(text: str) -> str:
+    """Returns the first line, and of that as much as fits a summary."""
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= TEXT else f"{line[:TEXT]}…"

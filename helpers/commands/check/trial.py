@@ -9,7 +9,9 @@ It can end the process: let a ``helpers.worker.Worker`` call these functions.
 from __future__ import annotations
 
 import functools
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +19,10 @@ from ...builder import BuildError, BuildOptions, create_config, create_network
 from ...logger import errors, get_logger
 from ...onnx_parser import NodeError, parse_onnx
 from ...trt import NAME, has, trt
-from .advice import propose_profile
 from .model_facts import MESSAGE, inputs_of, read_model
 from .model_weights import brief
 from .report import MOST, NODES
+from .shapes import propose_profile
 
 
 @functools.lru_cache(maxsize=1)
@@ -85,8 +87,8 @@ def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
 def build(model: str | bytes, profile: Mapping | None = None) -> dict:
     """Parses and builds a model: returns ``plan_bytes``, or None with ``message``, which says why.
 
-    ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes. The plan is thrown away, and so does
-    not go on the list of plans that were built here (``helpers.trust``).
+    ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes and for shape inputs. The plan is thrown
+    away, and so does not go on the list of plans that were built here (``helpers.trust``).
     """
     # Where tactics are timed, the first that works answers the question; only what has none is looked at in earnest.
     for level in (0, None) if has("timing_cache") else (None,):
@@ -96,10 +98,43 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
     return result
 
 
-def build_as_proposed(path: str) -> dict:
-    """Calls :func:`build` with the profile that ``advice`` proposes for the model's inputs."""
-    model = read_model(path).model
-    return build(path, propose_profile({value["name"]: value["shape"] for value in inputs_of(model.graph)}))
+def build_as_proposed(path: str, shapes: Mapping[str, tuple], values: Mapping[str, tuple]) -> dict:
+    """Calls :func:`build_with` with ``shapes``, and those that ``shapes.propose_profile`` guesses for other inputs."""
+    inputs = {value["name"]: value["shape"] for value in inputs_of(read_model(path).model.graph)}
+    inputs = {name: shape for name, shape in inputs.items() if name not in values}
+    return build_with(path, propose_profile(inputs, shapes), values)
+
+
+def build_with(path: str, shapes: Mapping[str, Any], values: Mapping[str, Any]) -> dict:
+    """Calls :func:`build` with (min, opt, max) shapes of inputs, and values of shape inputs.
+
+    Returns what it does, and ``profile``: both of them together, for the report.
+    """
+    profile = {**shapes, **values}
+    return {**build(path, profile), "profile": {brief(name): ranges for name, ranges in profile.items()}}
+
+
+def build_folded(path: str, shapes: Mapping[str, list]) -> dict:
+    """Fixes the shapes of inputs, lets ONNX Runtime fold what is constant then, and calls :func:`build`.
+
+    ``shapes``: input name -> shape. Raises what onnx and ONNX Runtime raise, and ValueError for external data.
+    """
+    import onnx
+    import onnxruntime
+
+    if read_model(path).external:
+        raise ValueError("its data is in other files")
+    model = onnx.load(path)
+    for value in model.graph.input:
+        for dimension, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
+            dimension.dim_value = size
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = os.path.join(folder, "folded.onnx")
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return build(options.optimized_model_filepath)
 
 
 def _build(model: str | bytes, options: BuildOptions) -> dict:
@@ -119,4 +154,4 @@ def _build(model: str | bytes, options: BuildOptions) -> dict:
 def _without_noise(text: str) -> str:
     """Cuts from TensorRT's text what a missing GPU adds to it, and the paths of NVIDIA's sources."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and "cudaError 35" not in line]
-    return re.sub(r" In \w+ at /_src/\S+?:\d+", "", "\n".join(lines))
+    return re.sub(r" In \S+ at /_src/\S+?:\d+", "", "\n".join(lines))
