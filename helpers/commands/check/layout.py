@@ -47,7 +47,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     """Yields the lines of a table. What is too wide for its row goes below it: the last columns, or one cell of the
     last one."""
     cells = [[plain(cell).replace("\n", " ") for cell in row] for row in [headings, *_shown(rows)]]
-    widths = [min(max(_columns(row[i]) for row in cells), WIDEST) for i in range(len(headings))]
+    widths = [
+        max(w for row in cells if (w := _columns(row[i])) <= WIDEST or row is cells[0]) for i in range(len(headings))
+    ]
     widths[-1] = _columns(cells[0][-1])
     fit = max(n for n in range(1, len(widths) + 1) if n == 1 or sum(widths[:n]) + 2 * (n - 1) <= width)
     yield _line(cells[0][:fit], widths)

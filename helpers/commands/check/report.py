@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from ...advice import Advice, by_id
 from .layout import MORE, MOST_ROWS, escape, paragraph, table, table_html
@@ -25,7 +27,9 @@ NO_TENSORRT = "not judged: TensorRT cannot be used here"
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_TENSORRT: 2}
 EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, UNDECIDED], 3)
 
-SCHEMA = 1  # of the JSON, as data/check_report.schema.json has it; another one where a program would have to change
+SCHEMA = 1  # of the JSON, as SCHEMA_FILE has it; another one where a program that reads it would have to change
+SCHEMA_FILE = Path(__file__).parents[3] / "data" / "check_report.schema.json"
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
 NODES = 3  # of each operator: that are tried alone, and that are named
 MOST_PROBLEMS = 20  # that are printed
@@ -174,8 +178,8 @@ class Report:
             self.problems.append(problem)
 
     def to_dict(self) -> dict:
-        """Returns the report as dicts, lists, numbers and strings, with ``schema`` and ``exit_code``: what
-        data/check_report.schema.json describes."""
+        """Returns the report as dicts, lists, numbers and strings, with ``schema`` and ``exit_code``: what SCHEMA_FILE
+        describes."""
         return {"schema": SCHEMA, **asdict(self), "exit_code": self.exit_code}
 
     def to_json(self) -> str:
@@ -248,7 +252,8 @@ class Report:
                 for tensor in tensors
             ]
             last = "built with (min, opt, max)" if built else "proposed profile (min, opt, max)"
-            yield "Inputs and outputs", ["", "name", "type", "shape", last], rows, ""
+            shown = 5 if any(row[4] for row in rows) else 4
+            yield "Inputs and outputs", ["", "name", "type", "shape", last][:shown], [row[:shown] for row in rows], ""
         if self.operators:
             releases = list(dict.fromkeys(release for op in self.operators for release in op.elsewhere))
             names = [f"{op.domain}.{op.type}" if op.domain else op.type for op in self.operators]
@@ -284,6 +289,15 @@ class Report:
         if self.layers is not None:
             plan = f"; plan of {self.plan_bytes:,} bytes" if self.plan_bytes else ""
             yield ["network definition", f"{self.layers} layers{plan}"]
+
+
+def notebooks_from(page: str) -> str | None:
+    """Returns the address of the notebooks as seen from a page of HTML, for ``Report.to_html``; None for a page that
+    does not lie in the same repository, which may be sent elsewhere."""
+    folder = Path(page).resolve().parent
+    if not NOTEBOOKS.is_dir() or not folder.is_relative_to(NOTEBOOKS.parent):
+        return None
+    return Path(os.path.relpath(NOTEBOOKS, folder)).as_posix() + "/"
 
 
 def _styled(lines: list[str], style: str = "", end: int = 0) -> Iterator[tuple[str, str, int]]:
