@@ -16,6 +16,7 @@ from pathlib import Path
 
 RELEASES = ("8.6", "10.13", "10.16", "11.4", "RTX 1.7")  # those whose modules were imported and read
 LATEST = set(RELEASES[-2:])  # what neither of these has is gone
+_OWNERS = ("class", "enum")  # the kinds that have members
 _HERE = Path(__file__).resolve().parent
 _DATA = _HERE.parents[1] / "data"  # beside the package
 
@@ -70,23 +71,24 @@ def names() -> dict[str, Name]:
     """Returns all names, by name. Raises FileNotFoundError, which says what to copy, where the data is missing."""
     known = read_data("names.json")["names"]
     groups = read_data("replacements.json")["groups"]
-    cpp = {name: spellings for group in groups for name, spellings in group.get("also", {}).items()}
     of_name = {name: (group, use) for group in groups for name, use in group["names"].items()}
-    alive = {name for name, entry in known.items() if not LATEST.isdisjoint(entry["in"])}
+    modules = [name for group in groups for name in group.get("modules", ())]
+    classes = {cpp: name for name, entry in known.items() if entry["kind"] in _OWNERS for cpp in entry.get("c++", ())}
+    alive = {name for name, entry in known.items() if not LATEST.isdisjoint(entry["in"]) or _lives(entry)}
     result = {}
-    for name in [*known, *(name for name in cpp if name not in known)]:
+    for name in [*known, *modules]:
         entry = known.get(name, {"kind": "module", "in": []})
-        owner = name.rpartition(".")[0]
+        owner = name.rpartition("::" if "::" in name else ".")[0]
+        owner = classes.get(owner, owner)
         told = name if name in of_name or owner in alive else owner  # else what is said of a class that is gone
         group, use = of_name.get(told, ({}, ""))
         went = group.get("went", "") if entry["kind"] == "module" else ""
-        spellings = {**dict.fromkeys(cpp.get(name, ()), ("", "", "")), **entry.get("c++", {})}
         result[name] = Name(
             name,
             entry["kind"],
             tuple(entry["in"]),
             tuple(entry.get("python", ("", "", went))),
-            {spelling: tuple(lived) for spelling, lived in spellings.items()},
+            {spelling: tuple(lived) for spelling, lived in entry.get("c++", {}).items()},
             use,
             group.get("advice", ""),
             tuple(line.replace("{use}", use) for line in group.get("code", ())),
@@ -94,6 +96,11 @@ def names() -> dict[str, Name]:
             group.get("evidence", ""),
         )
     return result
+
+
+def _lives(entry: dict) -> bool:
+    """Says whether a name that C++ alone has is in the newest headers."""
+    return entry["kind"] == "C++ only" and not all(lived[2] for lived in entry["c++"].values())
 
 
 def read_data(file: str) -> dict:
@@ -143,7 +150,7 @@ def _parts(text: str) -> list[str]:
 def _index() -> dict[str, tuple[str, ...]]:
     """Maps every way to say a name to the names."""
     found: dict[str, dict[str, None]] = {}
-    classes = {name: [name, *entry.cpp] for name, entry in names().items() if entry.kind in ("class", "enum")}
+    classes = {name: [name, *entry.cpp] for name, entry in names().items() if entry.kind in _OWNERS}
     for entry in names().values():
         spellings: Iterable[str] = [entry.name, *entry.cpp]
         members = {_parts(spelling)[-1] for spelling in spellings}

@@ -13,9 +13,19 @@ from helpers.trt import trt
 GONE = [entry for entry in names().values() if entry.gone]
 CODE = {"\n".join(entry.code): entry for entry in names().values() if entry.code}
 NEWEST = set(RELEASES[-2:])  # 11.4 and RTX
-# Names in the snippets that belong to PyTorch, ONNX and Python.
+# Names in the snippets that belong to PyTorch, ONNX, NumPy and Python.
 FOREIGN = {"onnx", "export", "half", "load", "save", "cuda", "pop", "items"}
-FOREIGN |= {"import_onnx", "export_onnx", "cleanup", "get_device_capability"}
+FOREIGN |= {
+    "import_onnx",
+    "export_onnx",
+    "cleanup",
+    "get_device_capability",
+    "bfloat16",
+    "array",
+    "ctypes",
+    "data",
+    "CDLL",
+}
 
 
 def first(name):
@@ -121,13 +131,68 @@ def test_a_name_of_several_classes_gives_all_of_them():
 def test_when_it_lived():
     assert first("IBuilderConfig.max_workspace_size").lived == ("<=8.0.1", "8.4.1", "10.0.0")
     assert first("IBuilderConfig.max_workspace_size").went == "10.0.0"
-    assert first("UffParser").went == "10.13 (still in 8.6)"
-    assert first("IInt8EntropyCalibrator2").went == "11.4 (still in 10.16)"
+    assert first("UffParser").went == "9.1.0"
+    assert first("IInt8EntropyCalibrator2").went == "11.0"
     assert first("Builder.fp16_mode").went == "8.0.1 or before"
     assert not first("INetworkDefinition.add_convolution_nd").gone
     text = str(whatis("IBuilderConfig::setMaxWorkspaceSize"))
     assert "nvinfer1::IBuilderConfig::setMaxWorkspaceSize: since 6.0.1, deprecated in 8.3, gone in 10.0.0" in text
     assert "set_memory_pool_limit" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Runtime.deserialize_cuda_engine",
+        *(f"INetworkDefinition.add_{layer}" for layer in ("quantize", "dequantize", "fill", "nms", "non_zero", "topk")),
+        "INetworkDefinition.add_padding_nd",
+        "IPluginRegistry.register_creator",
+        "IPluginRegistry.deregister_creator",
+        "Builder.build_engine_with_config",
+    ],
+)
+def test_one_outdated_overload_makes_no_outdated_name(name):
+    (history,) = first(name).cpp.values()
+    assert history[1:] == ("", "")
+    assert "deprecated in" not in str(whatis(name)).splitlines()[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "history"),
+    [
+        ("INMSLayer", "nvinfer1::INMSLayer", ("8.5.1", "", "")),
+        ("init_libnvinfer_plugins", "initLibNvInferPlugins", ("<=5.1.5", "", "")),
+        ("IProgressMonitor", "nvinfer1::IProgressMonitor", ("9.1.0", "", "")),
+        ("IStreamReaderV2", "nvinfer1::IStreamReaderV2", ("10.7.0", "", "")),
+        ("IInt8MinMaxCalibrator", "nvinfer1::IInt8MinMaxCalibrator", ("6.0.1", "10.1", "11.0")),
+        ("IAlgorithmSelector", "nvinfer1::IAlgorithmSelector", ("7.1.3", "10.8.0", "11.0")),
+        ("UffParser", "nvuffparser::IUffParser", ("<=5.1.5", "", "9.1.0")),
+        ("IPluginV2IOExt", "nvinfer1::IPluginV2IOExt", ("6.0.1", "10.0", "")),
+        ("REGISTER_TENSORRT_PLUGIN", "REGISTER_TENSORRT_PLUGIN", ("<=5.1.5", "", "")),
+        ("createInferRuntime", "nvinfer1::createInferRuntime", ("<=5.1.5", "", "")),
+        ("IPluginExt", "nvinfer1::IPluginExt", ("<=5.1.5", "", "8.0.1")),
+    ],
+)
+def test_cpp_history(asked, name, history):
+    assert first(asked).cpp[name] == history
+    assert first(asked).went == history[2]
+
+
+def test_every_class_of_python_and_cpp_has_both():
+    without = {e.name for e in names().values() if e.kind == "class" and not e.cpp and not e.gone}
+    # What the bindings alone have, and what is RTX's, whose headers were not read.
+    assert all(name.startswith(("IPluginV3Quick", "IPluginCreatorV3Quick", "ISymExpr")) for name in without - {
+        "FallbackString", "IPluginV2DynamicExtBase", "IRuntimeCache", "IWeightsManager", "KernelLaunchParams",
+        "Logger.Severity", "NodeIndices", "PluginFieldCollection_", "Profiler",
+    })  # fmt: skip
+
+
+def test_answers_are_about_what_was_asked():
+    assert "bit 0" in str(whatis("kEXPLICIT_BATCH"))
+    assert "TensorRT 8 and 9 still need" in str(whatis("EXPLICIT_BATCH"))
+    assert "FP16" not in "".join(first("BuilderFlag.BF16").code) + first("BuilderFlag.BF16").use
+    assert "set_tensor_address" in "".join(first("IExecutionContext.set_shape_input").code)
+    assert "third argument" in str(whatis("add_quantize"))
 
 
 def test_names_of_rtx_agree_with_the_imported_module():
@@ -167,4 +232,4 @@ def test_missing_data_says_what_to_copy(monkeypatch, tmp_path):
     monkeypatch.setattr(api_names, "_HERE", tmp_path / "helpers")
     monkeypatch.setattr(api_names, "_DATA", tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="copy it from data/"):
-        api_names._read("names.json")
+        api_names.read_data("names.json")
