@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from .receivers import Receivers
 
 _PLUGIN = re.compile(r"\w+_TRT")
 _LITERALS = (ast.Dict, ast.List, ast.Tuple, ast.Set)
+_MOST = 20  # strings that one name may be
 _VIEWS = ("items", "keys")
 
 
@@ -56,7 +58,7 @@ class Made:
     def texts(self, node: ast.expr) -> list[tuple[str, int]]:
         """Returns the strings that an expression may be, with their lines: a literal, or what a loop takes from one."""
         parts = [node] if isinstance(node, ast.Constant) else self._members(node)
-        found = ((part.value, part.lineno) for part in parts if isinstance(part, ast.Constant))
+        found = ((part.value, part.lineno) for part in itertools.islice(parts, _MOST) if isinstance(part, ast.Constant))
         return [(text, line) for text, line in found if isinstance(text, str)]
 
     def _members(self, node: ast.expr, depth: int = 3) -> Iterator[ast.expr | None]:

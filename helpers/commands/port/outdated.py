@@ -51,6 +51,7 @@ class Program:
     def __init__(self, trees: Sequence[ast.AST]):
         self._things = Receivers(trees)
         self._made = Made(trees, self._things)
+        self._told: set[str] = set()  # what is said once
         self._versions: dict[str, ast.AST] = {  # names for the version, or for what a test of it said
             target.id: node.value
             for tree in trees
@@ -83,6 +84,7 @@ class Program:
                 yield self._member(node)
             case ast.Import() | ast.ImportFrom():
                 yield from (_imported(node, alias) for alias in node.names)
+                yield self._depending(node)
             case ast.Call():
                 yield self._call(node)
                 yield self._load(node)
@@ -95,6 +97,17 @@ class Program:
                 yield self._shift(node)
             case ast.Expr(value=ast.Call(func=ast.Attribute() as func)):
                 yield self._ignored(func)
+
+    def _depending(self, node: ast.Import | ast.ImportFrom) -> Finding | None:
+        """Looks for a package that calls TensorRT itself; says so once."""
+        path = node.module or "" if isinstance(node, ast.ImportFrom) and not node.level else ""
+        roots = [path or alias.name for alias in node.names] if path or isinstance(node, ast.Import) else []
+        first = next((name for name in (root.split(".")[0] for root in roots) if name in _DEPENDING), None)
+        if first is None or first in self._told:
+            return None
+        self._told.add(first)
+        advice = f"{first} calls TensorRT itself, and its older releases by names that are gone."
+        return Finding(node.lineno, first, "advice", "", _DEPENDING[first], advice)
 
     def _is(self, node: ast.AST, name: str) -> bool:
         return self._things.of(node) == Thing("object", name)
@@ -307,9 +320,6 @@ def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Finding | 
         advice = "It works, but makes a CUDA context of its own, which PyTorch and other libraries do not share."
         return Finding(alias.lineno, path, "advice", "", use, advice)
     first, *rest = path.split(".")
-    if first in _DEPENDING:
-        advice = f"{first} calls TensorRT itself, and its older releases by names that are gone."
-        return Finding(alias.lineno, first, "advice", "", _DEPENDING[first], advice)
     entry = names()[first] if first in ("uff", "graphsurgeon") else None
     if first == "tensorrt":
         member = rest[0] if rest else ""

@@ -8,11 +8,13 @@ from outside is known by what is asked of it, as add_input tells a network, or b
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
 from ..api_names import names
-from .things import ATTRIBUTES, BY_NAME, FOREIGN, OTHER, RESULTS, UNKNOWN, Thing, result, stronger, telling
+from .blocks import Blocks
+from .things import ATTRIBUTES, BY_NAME, FOREIGN, LAYER, OTHER, RESULTS, UNKNOWN, Thing, result, stronger, telling
 
 _MODULE = re.compile(r"tensorrt(_rtx|_lean|_dispatch|_bindings)?(?![\w.])")
 # Imports of a program that has to do with TensorRT: in it, well-known names are taken for what they say.
@@ -26,6 +28,8 @@ _TELLING = (
     *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem, ast.For, ast.comprehension),
     *(ast.arg, ast.Return, ast.Call),
 )
+_DEEPEST = 200  # nodes around a name that are looked through
+_FURTHEST = 20  # assignments of which one is what the other gave
 _NAMESAKES = 20  # functions of one name that are looked at: a call is compared with each of them
 
 
@@ -43,6 +47,8 @@ class Receivers:
         self._functions: dict[str, list[_Function]] = {}
         self._known: dict[_Key, Thing] = {}
         self._asked: dict[_Key, set[str]] = {}  # the classes whose members are asked of a name
+        self._blocks = Blocks()
+        self._depth = 0
         self._answers: dict[ast.AST, Thing | None] = {}  # of one round, in which what was known before it stays
         self.about_tensorrt = False
         nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -64,6 +70,7 @@ class Receivers:
         scope = node if isinstance(node, _SCOPE) else self._scopes.get(node)
         for child in ast.iter_child_nodes(node):
             self._parents[child], self._scopes[child] = node, scope
+        self._blocks.add(node)
         if isinstance(node, _FUNCTION) and len(same := self._functions.setdefault(node.name, [])) < _NAMESAKES:
             same.append(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -99,6 +106,8 @@ class Receivers:
     def _named(self, node: ast.Name | ast.Attribute) -> Thing | None:
         key = self.key(node)
         found = self._look_up(key)
+        if found in (OTHER, LAYER) and isinstance(node, ast.Name):
+            found = self._last(node) or found
         if found not in (None, UNKNOWN):
             return found if found not in (OTHER, FOREIGN) else None
         name = node.id if isinstance(node, ast.Name) else node.attr
@@ -107,6 +116,16 @@ class Receivers:
         if key and name == "trt":
             return Thing("module")
         return self._guessed(node, key, name) if self.about_tensorrt else None
+
+    def _last(self, node: ast.Name) -> Thing | None:
+        """Returns what a name that is now this and now that was given last, if that is seen."""
+        inside = itertools.islice(self.parents(node), _DEEPEST)
+        around = itertools.takewhile(lambda parent: not isinstance(parent, _SCOPE), inside)
+        value = self._blocks.last(node.id, around) if self._depth < _FURTHEST else None
+        self._depth += 1
+        found = self.of(value) if value else None
+        self._depth -= 1
+        return found
 
     def _guessed(self, node: ast.expr, key: _Key | None, name: str) -> Thing | None:
         """Returns what a name stands for by what is asked of it, else by what it says.

@@ -67,6 +67,7 @@ class Thing:
     name: str = ""
 
 
+LAYER = Thing("object", "ILayer")  # any
 # From the weakest to the strongest: what is known of a name may only grow stronger.
 UNKNOWN = Thing("unknown")  # what some function returned
 FOREIGN = Thing("foreign")  # what another library's function returned, or one's own class
@@ -77,12 +78,21 @@ _STRENGTH = {UNKNOWN: 1, FOREIGN: 2, OTHER: 4}
 def stronger(before: Thing | None, thing: Thing) -> Thing:
     """Returns what a name is that was taken for ``before``, and is ``thing`` in another place.
 
-    One certain assignment wins over what some function returned; two certain ones that differ make it OTHER.
+    One certain assignment wins over what some function returned. Two certain ones that differ make it OTHER; of layers,
+    any layer.
     """
     if before is None or before == thing:
         return thing
     one, two = _STRENGTH.get(before, 3), _STRENGTH.get(thing, 3)
-    return OTHER if one == two else before if one > two else thing
+    if one != two:
+        return before if one > two else thing
+    layers = all(known.what == "object" and known.name.endswith("Layer") for known in (before, thing))
+    return _of_both(before, thing) if layers else OTHER
+
+
+def _of_both(one: Thing, two: Thing) -> Thing:
+    """Returns what a name is that is now this and now that layer: of ILayer and another, the other."""
+    return one if two == LAYER else two if one == LAYER else LAYER
 
 
 def result(owner: Thing, method: str) -> Thing | None:
