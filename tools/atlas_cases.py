@@ -26,11 +26,12 @@ from onnx import TensorProto, checker, defs, helper, numpy_helper, shape_inferen
 
 from helpers.commands.check.uses import MAIN, MAKES, RANKED, is_inference, use_of
 
-TWINS = 3  # of ONNX's cases of one use and opset that are kept
+TWINS = 2  # of ONNX's cases of one use and opset that are kept
 OPSETS = (17, 13, 11)  # in which operators are tried that were defined otherwise there
 FLOAT16, BFLOAT16, INT64 = TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT64
-TYPES = (TensorProto.FLOAT, FLOAT16, BFLOAT16, TensorProto.INT32, INT64, TensorProto.BOOL,
-         TensorProto.UINT8, TensorProto.INT8)  # fmt: skip
+INT32 = TensorProto.INT32
+TYPES = (TensorProto.FLOAT, FLOAT16, BFLOAT16, TensorProto.DOUBLE, INT32, INT64, TensorProto.BOOL, TensorProto.UINT8,
+         TensorProto.INT8)  # fmt: skip
 MODES = {"linear": "bilinear", "cubic": "bicubic"}  # of GridSample, as opset 16 calls them
 # What exporters write and ONNX has no case of: a case, and the attributes that it gets.
 TORCH = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -50,13 +51,20 @@ EXPORTED: list[tuple[str, dict]] = [
 WRITTEN = [
     ("Conv", "(float[1,2,8] x, float[3,2,3] w, float[3] b) => (float[1,3,6] y) { y = Conv(x, w, b) }"),
     ("Conv", "(float[1,2,8] x, float[3,2,3] w, float[3] b) => (float[1,3,4] y) { y = Conv<dilations=[2]>(x, w, b) }"),
+    ("Conv", "(float[1,2,5,5] x, float[3,2,3,3] w) => (float[1,3,5,5] y) { y = Conv<auto_pad=\"SAME_UPPER\">(x, w) }"),
     ("Conv", "(float[1,2,4,4,4] x, float[3,2,3,3,3] w) => (float[1,3,2,2,2] y) { y = Conv(x, w) }"),
+    ("LSTM", "(float[3,1,2] x, float[2,16,2] w, float[2,16,4] r, float[2,32] b) => (float[3,2,1,4] y) { "
+             "y = LSTM<hidden_size=4, direction=\"bidirectional\">(x, w, r, b) }"),
+    ("GRU", "(float[3,1,2] x, float[2,12,2] w, float[2,12,4] r, float[2,24] b) => (float[3,2,1,4] y) { "
+            "y = GRU<hidden_size=4, direction=\"bidirectional\", linear_before_reset=1>(x, w, r, b) }"),
+    ("GRU", "(float[3,1,2] x, float[1,12,2] w, float[1,12,4] r, float[1,24] b) => (float[3,1,1,4] y) { "
+            "y = GRU<hidden_size=4, linear_before_reset=1>(x, w, r, b) }"),
     ("QuantizeLinear", "(float[2,3] x, float s, int8 z) => (int8[2,3] y) { y = QuantizeLinear(x, s, z) }"),
     ("QuantizeLinear", "(float[2,3] x, float s, uint8 z) => (uint8[2,3] y) { y = QuantizeLinear(x, s, z) }"),
     ("DequantizeLinear", "(int8[2,3] x, float s, int8 z) => (float[2,3] y) { y = DequantizeLinear(x, s, z) }"),
     ("DequantizeLinear", "(uint8[2,3] x, float s, uint8 z) => (float[2,3] y) { y = DequantizeLinear(x, s, z) }"),
     ("DequantizeLinear", "(int32[2,3] x, float s) => (float[2,3] y) { y = DequantizeLinear(x, s) }"),
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -276,7 +284,7 @@ def _inputs_of(model: Any, inputs: dict) -> dict:
 
 def _of_other_outputs(found: list[Case]) -> Iterator[Case]:
     """The first case of operators that make another type, such as Cast, with all ``TYPES`` as their output's."""
-    for operator in sorted(MAKES - {"BitCast", "CastLike"}):
+    for operator in sorted((MAKES | {"Constant"}) - {"BitCast", "CastLike"}):
         for case in _simplest(case for case in found if case.operator == operator):
             for element in TYPES:
                 if made := _retyped(case, element, _schema(case).outputs[0].type_str):
@@ -285,13 +293,13 @@ def _of_other_outputs(found: list[Case]) -> Iterator[Case]:
 
 def _of_other_types(found: list[Case]) -> Iterator[Case]:
     """The simplest use of each operator in all ``TYPES``, and every use of FLOAT in FLOAT16 and, where
-    it may be shape arithmetic, in INT64."""
+    it may be shape arithmetic, in INT32 and INT64."""
     known = {(case.operator, case.use) for case in found}
     simplest = [id(case) for _, group in _by_operator(found) for case in _simplest(group)]
     for case in found:
         types = TYPES if id(case) in simplest or case.operator == "Cast" else ()
         if not types and case.use.startswith("FLOAT "):
-            types = (FLOAT16,) if case.operator in RANKED else (FLOAT16, INT64)
+            types = (FLOAT16,) if case.operator in RANKED else (FLOAT16, INT32, INT64)
         schema = _schema(case)
         for element in types if schema.inputs else ():
             main = schema.inputs[min(MAIN.get(case.operator, 0), len(schema.inputs) - 1)].type_str
@@ -345,11 +353,11 @@ def _retyped(case: Case, element: int, variable: str) -> Case | None:
                 if tensor in inputs:
                     inputs[tensor] = _converted(inputs[tensor], dtype)
     for attribute in node.attribute:
-        if case.operator in MAKES and variable == schema.outputs[0].type_str:
+        if variable == schema.outputs[0].type_str:
             if attribute.name == "to":
                 attribute.i = element
             elif attribute.name == "value":
-                attribute.t.CopyFrom(numpy_helper.from_array(np.ones(1, dtype)))
+                attribute.t.CopyFrom(numpy_helper.from_array(np.ones(list(attribute.t.dims), dtype)))
     return _made(f"{case.name}, {name}", model, inputs)
 
 

@@ -27,6 +27,7 @@ BEST_FIRST = OUTCOMES
 UNKNOWN, PROBABLE = "unknown", "probably builds"
 WRONG = "computes something else"
 _BAD = {"w": WRONG, "c": NEEDS_CONSTANT, "x": CRASHES, "p": DOES_NOT_BUILD, "r": NOT_SUPPORTED}
+_WITH_GRAPHS = ("If", "Loop", "Scan")  # their cases are about what is in the inner graphs
 _USUAL = frozenset(("FLOAT", "FLOAT16", "INT32", "INT64", "BOOL"))
 
 
@@ -83,6 +84,8 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
     if column is None:
         return Known(None, UNKNOWN)
     measured = {use: letters for use, letters in column["uses"].items() if is_inference(use)} or column["uses"]
+    if operator in _WITH_GRAPHS:
+        return Known(None, UNKNOWN)
     if not any(set(letters) & set("bc") for letters in measured.values()):
         return Known(False, _worst(measured.values()))
     if uses is None:
@@ -100,15 +103,15 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
 def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
     """Judges one use by the cases of the same use; else by its features, one by one."""
     good = set("bc" if constant else "b")
-    if letters := measured.get(use):
+    features = [feature for feature in use.split() if "?" not in feature]
+    if letters := "?" not in use and measured.get(use):
         if set(letters) <= good:
             return Known(True, BUILDS)
         if set(letters) & good:
             return Known(None, UNKNOWN)
         if set(letters) == {"c"}:
             return Known(False, NEEDS_CONSTANT)
-        return _accused(_culprit(measured, use.split(), good) or use.split(), set(letters) == {"w"})
-    features = [feature for feature in use.split() if feature != "?"]
+        return _accused(_culprit(measured, features, good) or features, set(letters) == {"w"})
     guilty = _culprit(measured, features, good)
     if guilty:
         return _accused(guilty, _letters_with(measured, guilty[0]) == {"w"})

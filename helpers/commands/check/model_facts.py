@@ -22,9 +22,12 @@ import numpy as np
 from ...model_files import all_tensors, inside, locations
 from .model_weights import NAME, brief, count_weights, external_part
 from .report import MOST, NODES
+from .uses import use_of
 
 LARGE = 8192  # bytes; shape inference needs no tensor above that, and a trial no true values
 VALUES = 1 << 22  # in all vectors of a model, that shape inference may follow; each takes 60 bytes of memory
+USES = 12  # of an operator that are told
+SHAPES = ("Shape", "Size")
 MOST_AXES = 100  # of a shape that are told; TensorRT has 8
 MESSAGE = 2000  # characters
 DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -66,7 +69,7 @@ def facts(path: str) -> dict:
         "opsets": {domain_of(entry): entry.version for entry in model.opset_import},
         "inputs": inputs_of(graph),
         "outputs": [_tensor(value) for value in graph.output],
-        "operators": _operators(model),
+        "operators": _operators(path),
         "nodes": len(graph.node),
         "checker": None if refused else _check(path),  # it opens the files of external data
         "inference": infer(path)[1],
@@ -181,9 +184,23 @@ def constants(graph) -> dict:
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
             for attribute in node.attribute:
-                if attribute.name == "value" and attribute.HasField("t"):
-                    found[node.output[0]] = attribute.t
+                if (tensor := _constant(attribute)) is not None:
+                    found[node.output[0]] = tensor
     return found
+
+
+def _constant(attribute):
+    """Returns the onnx.TensorProto that an attribute of Constant stands for; None where it stands for none."""
+    from onnx import helper
+
+    name, kinds = attribute.name, {"value_int": 7, "value_ints": 7, "value_float": 1, "value_floats": 1}
+    if name == "value" and attribute.HasField("t"):
+        return attribute.t
+    if name in kinds:
+        values = list({"value_int": [attribute.i], "value_float": [attribute.f], "value_ints": attribute.ints,
+                       "value_floats": attribute.floats}[name])  # fmt: skip
+        return helper.make_tensor("", kinds[name], [len(values)] if name.endswith("s") else [], values)
+    return None
 
 
 def _check(path: str) -> str | None:
@@ -230,26 +247,74 @@ def _dimension(dimension) -> int | str:
     return text(dimension.dim_param) or "?"
 
 
-def _operators(model) -> list[list]:
-    """Returns [domain, type, opset that defines it, count, its first nodes in the graph], the most frequent first.
+def _operators(path: str) -> list[list]:
+    """Returns [domain, type, opset that defines it, count, places, uses], the most frequent first.
 
-    Those of inner graphs are counted too."""
+    ``places`` are nodes in the graph to look at: the first of each use, then others. ``uses`` are pairs as
+    ``atlas.known`` takes them. Nodes of inner graphs count and have a use, but no place.
+    """
     from onnx import defs
 
+    model = read_model(path).model
     opsets = {domain_of(entry): entry.version for entry in model.opset_import}
     counts = Counter((domain_of(node), node.op_type) for graph in all_graphs(model.graph) for node in graph.node)
-    first: dict[tuple, list[int]] = {}
-    for i, node in enumerate(model.graph.node):
-        nodes = first.setdefault((domain_of(node), node.op_type), [])
-        if len(nodes) < NODES:
-            nodes.append(i)
+    uses = _Uses(path, opsets.get("", 0))
+    found: dict[tuple, dict] = {}  # the places of each use
+    for graph in all_graphs(model.graph):
+        for i, node in enumerate(graph.node):
+            places = found.setdefault((domain_of(node), node.op_type), {})
+            use = uses.of(node)
+            if use in places or len(places) < USES:
+                places.setdefault(use, []).extend([i] if graph is model.graph else [])
     rows = []
     for (domain, kind), count in counts.most_common():
         version = opsets.get(domain, 0)
         with contextlib.suppress(Exception):  # onnx does not know it: its domain's version has to do
             version = defs.get_schema(kind, min(version, defs.onnx_opset_version()), domain).since_version
-        rows.append([domain, kind, version, count, first.get((domain, kind), [])])
+        used = found.get((domain, kind), {})
+        in_turn = sorted((rank, place) for places in used.values() for rank, place in enumerate(places[:NODES]))
+        rows.append([domain, kind, version, count, [place for _, place in in_turn], [list(use) for use in used]])
     return rows
+
+
+class _Uses:
+    """Tells the use of nodes of a model's main graph, as ``uses.use_of`` does."""
+
+    def __init__(self, path: str, opset: int):
+        graph = read_model(path).model.graph
+        self.opset, self.types = opset, infer(path)[0]
+        self.constants = {name: tensor for one in all_graphs(graph) for name, tensor in constants(one).items()}
+        self.fixed = set(self.constants)  # when TensorRT builds: it knows shapes then, and what is computed of them
+        for node in graph.node:
+            if node.op_type in SHAPES or (node.input and self.fixed.issuperset(filter(None, node.input))):
+                self.fixed.update(node.output)
+
+    def of(self, node) -> tuple[str, bool]:
+        """Returns the use, and whether all inputs after the first are known when TensorRT builds."""
+        constant = self.fixed.issuperset(filter(None, node.input[1:]))
+        if domain_of(node):
+            return "", constant
+        return brief(use_of(node, self.opset, self.tensor, self.is_zero)), constant
+
+    def tensor(self, name: str) -> tuple[int, int | None]:
+        """Returns element type and rank of a tensor; 0 and None where they are not known."""
+        if name in self.constants:
+            return self.constants[name].data_type, len(self.constants[name].dims)
+        kind = self.types[name].tensor_type if name in self.types else None
+        if kind is None:
+            return 0, None
+        return kind.elem_type, len(kind.shape.dim) if kind.HasField("shape") else None
+
+    def is_zero(self, name: str) -> bool:
+        """Returns whether a zero point is 0; True where that is not known."""
+        from onnx import numpy_helper
+
+        tensor = self.constants.get(name)
+        if tensor is None or locations(tensor):
+            return True
+        with contextlib.suppress(ValueError, TypeError):
+            return not np.any(numpy_helper.to_array(tensor).astype(np.float32))
+        return True
 
 
 def _external(tensors: list, folder: Path) -> list[dict]:
