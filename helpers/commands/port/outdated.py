@@ -1,7 +1,7 @@
 """Finds outdated TensorRT calls in the syntax tree of a program. ``port`` (chapter 12) makes the report.
 
-A name counts where the object that it is asked of is known, or where no other library has it. Code behind a test of the
-version, ``hasattr`` or ``except AttributeError`` is found too, but marked as guarded. Standard library only.
+A name counts where the object that it is asked of is known, or where no other library has it. What only runs behind a
+test (``guards``) is found too, but marked as guarded. Standard library only.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ..api_names import find, names
 from . import commands
 from .finding import Finding, gone
+from .guards import Guards
 from .made import Made
 from .receivers import Receivers
 from .things import COMMON, Thing
@@ -37,7 +38,6 @@ _DEPENDING = {  # packages that call TensorRT themselves, each in its own releas
     "torch2trt_dynamic": "torch.onnx.export and a plan of your own",
     "onnx_tensorrt": "trt.OnnxParser, or the release of onnx-tensorrt for your TensorRT",
 }
-_CAPABILITY = ("has", "require", "missing")  # helpers.trt
 
 
 class Program:
@@ -52,15 +52,7 @@ class Program:
         self._things = Receivers(trees)
         self._made = Made(trees, self._things)
         self._told: set[str] = set()  # what is said once
-        self._versions: dict[str, ast.AST] = {  # names for the version, or for what a test of it said
-            target.id: node.value
-            for tree in trees
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign) and _says(node.value, "__version__")
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        self._tests: dict[ast.AST, tuple[bool, Collection[ast.AST]]] = {}
+        self._guards = Guards(trees, self._things)
 
     def findings(self, tree: ast.AST, source: str) -> list[Finding]:
         """Returns what is outdated in ``tree``, one of the parts, by line; each name once a line.
@@ -73,7 +65,7 @@ class Program:
             in_strings = commands.in_code(node, next(self._things.parents(node), None), self._made.is_command, lines)
             for finding in filter(None, [*self._of(node), *in_strings]):
                 if (finding.line, finding.name) not in found:
-                    guarded = finding.guarded or self._guarded(node)
+                    guarded = finding.guarded or self._guards.stand_around(node)
                     found[finding.line, finding.name] = dataclasses.replace(finding, guarded=guarded)
         return [found[key] for key in sorted(found)]
 
@@ -235,63 +227,6 @@ class Program:
         advice = "It returns False for a model that it cannot read; what follows then fails elsewhere."
         use = f"if not parser.{func.attr}(…): read parser.get_error(i).desc()"
         return Finding(_end(func), f"{func.attr} ignored", "advice", "", use, advice)
-
-    def _guarded(self, node: ast.AST) -> bool:
-        """Says whether ``node`` runs only after a test of a name, or on the old side of a test of the version."""
-        for parent in self._things.parents(node):
-            if parent not in self._tests:  # which may stand around thousands of nodes
-                self._tests[parent] = self._test(parent)
-            everything, old = self._tests[parent]
-            if everything or node in old:
-                return True
-            node = parent
-        return False
-
-    def _test(self, node: ast.AST) -> tuple[bool, Collection[ast.AST]]:
-        """Says whether all of the code in ``node`` is guarded by it, and else which of its parts are."""
-        if isinstance(node, ast.Try):
-            return any(handler.type and _says(handler.type, "AttributeError") for handler in node.handlers), ()
-        if isinstance(node, ast.BoolOp):
-            return any(map(_asks, ast.walk(node))), ()
-        if not isinstance(node, (ast.If, ast.IfExp)):
-            return False, ()
-        new = self._new(node.test)
-        side = node.body if new is False else node.orelse
-        old = () if new is None else set(side) if isinstance(side, list) else {side}
-        return any(map(_asks, ast.walk(node.test))), old
-
-    def _new(self, test: ast.AST, follow: bool = True) -> bool | None:
-        """Returns True for a test that newer versions pass, False for one that older ones pass, None for any other.
-
-        ``follow``: whether a name may stand for the test that it was given; once, or ``a = not a`` would never end.
-        """
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            new = self._new(test.operand, follow)
-            return None if new is None else not new
-        if follow and isinstance(test, ast.Name) and test.id in self._versions:
-            return self._new(self._versions[test.id], follow=False)
-        if not isinstance(test, ast.Compare):
-            return None
-        about = _says(test.left, "__version__") or any(
-            isinstance(part, ast.Name) and part.id in self._versions for part in ast.walk(test.left)
-        )
-        return isinstance(test.ops[0], (ast.Gt, ast.GtE)) if about else None
-
-
-def _asks(node: ast.AST) -> bool:
-    """Says whether a call asks for a name of TensorRT or a capability: hasattr, or has of helpers.trt."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        return False
-    if node.func.id == "hasattr":
-        name = node.args[-1] if node.args else None
-        return not isinstance(name, ast.Constant) or (isinstance(name.value, str) and bool(find(name.value)))
-    return node.func.id in _CAPABILITY
-
-
-def _says(node: ast.AST, text: str) -> bool:
-    """Says whether a name or string in ``node`` holds ``text``. ast.dump fails with numbers of thousands of digits."""
-    said = (getattr(part, field, None) for part in ast.walk(node) for field in ("id", "attr", "value"))
-    return any(isinstance(name, str) and text in name for name in said)
 
 
 def _end(node: ast.expr) -> int:
