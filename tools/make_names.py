@@ -4,13 +4,14 @@ It needs two things. FOLDER holds
 
 - the inventories of the imported Python modules, one JSON file per release, as ``tools/inventory.py`` writes them, with
   the names that ``RELEASES`` in ``tools/distil_api.py`` gives (``tensorrt-11.4.0.106.json``);
-- ``cpp_python_map.json``: which C++ members each Python name stands for, with the releases of each. It was read once from
-  the bindings; no command makes it again.
+- ``cpp_python_map.json``: which C++ members each Python name stands for, with the releases of each. It was read once
+  from the bindings; no command makes it again.
 
-CLONE is a clone of https://github.com/NVIDIA/TensorRT with all its tags. Its public headers say when each C++ name came,
-was deprecated and went; the map's word counts only for the ONNX parser, whose header lay in another repository. A C++ name
-that the map lacks goes to the Python name whose binding calls it, else to the one of the same spelling.
-Kept are names, kinds and releases, no descriptions. One name per line, sorted, so that a change can be read.
+CLONE is a clone of https://github.com/NVIDIA/TensorRT with all its tags. Its public headers say when each C++ name
+came, was deprecated and went; the map's word counts only for the ONNX parser, whose header lay in another repository.
+A C++ name that the map lacks goes to the Python name whose binding calls it, else to the one of the same spelling.
+Its folder ``plugin/`` says when each standard plugin came and went. Kept are names, kinds and releases, no
+descriptions. One name per line, sorted, so that a change can be read.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class Sources:
         return f"<={seen[0]}" if seen[0] == releases[0] else seen[0], after[0] if after else ""
 
     def spellings(self) -> dict[str, set[str]]:
-        """Returns the C++ members that stand in the binding of each Python member: ``IFillLayer.shape`` -> its getter."""
+        """Returns the C++ members that the binding of each Python member names: ``IFillLayer.shape`` -> its getter."""
         found: dict[str, set[str]] = defaultdict(set)
         for tag in self.tags.values():
             for text in self._bindings(tag):

@@ -164,7 +164,7 @@ def test_one_outdated_overload_makes_no_outdated_name(name):
         ("init_libnvinfer_plugins", "initLibNvInferPlugins", ("<=5.1.5", "", "")),
         ("IProgressMonitor", "nvinfer1::IProgressMonitor", ("9.1.0", "", "")),
         ("IStreamReaderV2", "nvinfer1::IStreamReaderV2", ("10.7.0", "", "")),
-        ("IInt8MinMaxCalibrator", "nvinfer1::IInt8MinMaxCalibrator", ("6.0.1", "10.1", "11.0")),
+        ("IInt8MinMaxCalibrator", "nvinfer1::IInt8MinMaxCalibrator", ("6.0.1", "10.1.0", "11.0")),
         ("IAlgorithmSelector", "nvinfer1::IAlgorithmSelector", ("7.1.3", "10.8.0", "11.0")),
         ("UffParser", "nvuffparser::IUffParser", ("<=5.1.5", "", "9.1.0")),
         ("IPluginV2IOExt", "nvinfer1::IPluginV2IOExt", ("6.0.1", "10.0", "")),

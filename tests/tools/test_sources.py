@@ -91,8 +91,8 @@ def clone(tmp_path):
     ):
         (tmp_path / "include/NvInfer.h").write_text(HEADER.format(major=major, newer=newer))
         (tmp_path / "plugin/a.cpp").write_text(f'char const* const kPLUGIN_NAMES[] = {{"Both_TRT", "{plugin}"}};')
-        binding = f'py::class_<INetwork>(m, "Network{major}").def("add_it", &INetwork::add, "x"_a); py::class_<B>(m, "Builder");'
-        (tmp_path / "python/src/a.cpp").write_text(binding)
+        binding = f'py::class_<INetwork>(m, "Network{major}").def("add_it", &INetwork::add, "x"_a);'
+        (tmp_path / "python/src/a.cpp").write_text(f'{binding} py::class_<IBuilder>(m, "Builder");')
         git("add", "-A")
         git("commit", "-q", "-m", tag)
         git("tag", tag)
