@@ -336,6 +336,8 @@ def test_many_nodes_and_strange_ones_are_bounded(tmp_path):
         node("Reshape", ["x", "text"], ["f"]), node("GridSample", ["text", "x"], ["g"]),
     ]  # fmt: skip
     made = model([*many, *strange], constants=[helper.make_tensor("text", TensorProto.STRING, [2], [b"\xff", b"b"])])
+    made.graph.initializer.append(TensorProto(name="no type", data_type=99, dims=[1], raw_data=b"1"))
+    made.graph.node.append(node("TopK", ["x", "no type"], ["h", "i"]))
     found = {kind["advice"]: kind for kind in kinds_of(made, tmp_path)}
     assert len(found["TRT038"]["nodes"]) == MOST
     assert max(map(len, found["TRT038"]["nodes"])) < 600

@@ -93,6 +93,22 @@ def test_what_is_too_wide_for_its_row_goes_below_it():
     ]  # fmt: skip
 
 
+def test_a_long_cell_moves_no_other_row():
+    rows = [
+        ["input", "x", "FLOAT", "(a, b)"],
+        ["input", "y", "FLOAT", "(" + "long_name, " * 6 + "z)"],
+        ["input", LONG, "INT64", "(a)"],
+    ]
+    assert list(table(["", "name", "type", "shape"], rows, 80)) == [
+        "       name  type   shape",
+        "input  x     FLOAT  (a, b)",
+        "input  y     FLOAT",
+        "    shape: (" + "long_name, " * 6 + "z)",
+        f"input  {LONG}",
+        "    type: INT64; shape: (a)",
+    ]
+
+
 def test_columns_of_chinese_names_stand_below_each_other():
     lines = list(table(["name", "type"], [["输入", "FLOAT"], ["x", "INT64"]], 80))
     assert lines == ["name  type", "输入  FLOAT", "x     INT64"]

@@ -105,7 +105,7 @@ class Graph(NamedTuple):
             return None
         try:
             values = numpy_helper.to_array(self.constants[name])
-        except (ValueError, TypeError):
+        except (KeyError, TypeError, ValueError):  # of a type that does not exist, too
             return None
         return np.ravel(values).tolist() if values.dtype.kind in "biuf" else None
 

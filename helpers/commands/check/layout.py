@@ -54,7 +54,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     fit = max(n for n in range(1, len(widths) + 1) if n == 1 or sum(widths[:n]) + 2 * (n - 1) <= width)
     yield _line(cells[0][:fit], widths)
     for row in cells[1:]:
-        last = fit - (fit > 1 and _columns(_line(row[:fit], widths)) > width)
+        last, least = fit, min(2, len(row) - 1)
+        while last > least and _columns(_line(row[:last], widths)) > width:
+            last -= 1
         begin = _line(row[:last], widths)
         if last == 1 < len(row) == 2 and _columns(begin) <= widths[0] <= width // 2:  # there is room for its words
             yield from paragraph(begin.ljust(widths[0] + 2), row[1], width, " " * (widths[0] + 2))
