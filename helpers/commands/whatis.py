@@ -1,7 +1,7 @@
 """Looks up a name from an old tutorial: what it was, when it lived, and what it is called today (chapter 12).
 
 ``tensorrt-workbook whatis NAME``, and ``whatis("max_workspace_size")`` in a notebook. Takes C++ and Python spellings
-alike. Needs rich for the command line.
+alike, and names around TensorRT: standard plugins, flags of trtexec, PyCUDA. Needs rich for the command line.
 
 >>> print(whatis("getNbBindings").names[0].went)
 10.0.0
@@ -15,15 +15,25 @@ import sys
 from dataclasses import dataclass
 
 from .api_names import Name, close, find
+from .other_names import PLUGIN, Other, close_other, find_other
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to ``asked``: the ``names`` that it may mean, else ``similar`` names. Shows itself in a notebook."""
+    """The answer to ``asked``: the ``names`` of the API that it may mean, and ``others``, else ``similar`` names.
+
+    Shows itself in a notebook.
+    """
 
     asked: str
     names: tuple[Name, ...]
     similar: tuple[str, ...] = ()
+    others: tuple[Other, ...] = ()  # plugins, flags of trtexec, PyCUDA
+
+    @property
+    def found(self) -> bool:
+        """True where the name is known."""
+        return bool(self.names or self.others)
 
     def __str__(self) -> str:
         return "\n".join(text for _, text in _lines(self))
@@ -34,7 +44,7 @@ class Answer:
 
 
 def whatis(name: str) -> Answer:
-    """Looks a name up, e.g. ``buildEngineWithConfig``, ``BuilderFlag.FP16`` or ``nvinfer1::ILogger``.
+    """Looks a name up, e.g. ``buildEngineWithConfig``, ``nvinfer1::ILogger``, ``--workspace`` or ``cuda.mem_alloc``.
 
     Raises ValueError where ``name`` is empty, and FileNotFoundError where the workbook's data is missing.
 
@@ -43,28 +53,47 @@ def whatis(name: str) -> Answer:
     """
     if not name.strip():
         raise ValueError("whatis needs a name, e.g. whatis('max_workspace_size')")
-    found = find(name)
-    return Answer(name, tuple(found), () if found else tuple(close(name)))
+    flag = name.lstrip().startswith("--")  # never a name of the API
+    found, others = [] if flag else find(name), find_other(name)
+    similar = [] if found or others else [*([] if flag else close(name)), *close_other(name)]
+    return Answer(name, tuple(found), tuple(dict.fromkeys(similar)), tuple(others))
 
 
 def _lines(answer: Answer) -> list[tuple[str, str]]:
     """Returns (style, text) for each line; style is "title", "code" or ""."""
-    if not answer.names:
+    if not answer.found:
         similar = f"Did you mean: {', '.join(answer.similar)}?" if answer.similar else "Nothing looks like it either."
-        return [("title", f"{answer.asked}: not a name of TensorRT that we know"), ("", similar)]
+        return [("title", f"{answer.asked}: not a name that we know, of TensorRT or around it"), ("", similar)]
     lines, told = [], set()
-    for entry in answer.names:
+    entries: list[Name | Other] = [*answer.names, *answer.others]
+    for entry in entries:
         lines.append(("title", f"{entry.name}  ({entry.kind})"))
-        lines += [("", line) for line in lifetime(entry)]
+        lines += [("", line) for line in (lifetime(entry) if isinstance(entry, Name) else _span(entry))]
         if entry.use:
-            lines.append(("", f"Today: {entry.use}" if entry.gone else f"Better: {entry.use}"))
+            lines.append(("", f"{_label(entry)}: {entry.use}"))
         if entry.advice and (entry.advice, entry.code) not in told:
             told.add((entry.advice, entry.code))
             lines.append(("", entry.advice))
-            lines.append(("code", "\n".join(f"    {line}" for line in entry.code)))
+            lines += [("code", "\n".join(f"    {line}" for line in entry.code))] if entry.code else []
+        if isinstance(entry, Name):
             lines += [("", f"That code works in: {entry.works}.")] if entry.works else []
             lines += [("", f"Where this is from: {entry.evidence}.")] if entry.evidence else []
     return lines
+
+
+def _label(entry: Name | Other) -> str:
+    """Says what ``entry.use`` is: what to write today, or what is better or the same elsewhere."""
+    if entry.kind == "C++ only" and not entry.gone:
+        return "In Python"
+    return "Today" if entry.gone or isinstance(entry, Other) else "Better"
+
+
+def _span(other: Other) -> list[str]:
+    """Says when a plugin or a flag came, was deprecated and went."""
+    if not other.lived[0]:
+        return []
+    where = "libnvinfer_plugin of the full TensorRT" if other.kind == PLUGIN else "trtexec"
+    return [f"{where}: {_history(*other.lived)}"]
 
 
 def lifetime(entry: Name) -> list[str]:
@@ -97,10 +126,13 @@ def _history(came: str, deprecated: str, gone: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``tensorrt-workbook whatis``."""
     parser.description = (
-        "Looks up names as met in old tutorials, such as buildEngineWithConfig or BuilderFlag.FP16. "
+        "Looks up names as met in old tutorials: of the API, such as buildEngineWithConfig or BuilderFlag.FP16, of "
+        "standard plugins (EfficientNMS_TRT), trtexec's flags (--workspace) and PyCUDA (cuda.mem_alloc). "
         "The exit status is 0 if all were found, 1 if only similar names were, 2 if there is nothing similar either."
     )
     parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.set_defaults(show_help=parser.print_help)
+    parser.prefix_chars = "\0"  # no argument is an option: a flag of trtexec is a name like others
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -108,13 +140,16 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.text import Text
 
+    if {"-h", "--help"} & {*arguments.names}:
+        arguments.show_help()
+        return 0
     if not all(name.strip() for name in arguments.names):
         print("one of the names is empty", file=sys.stderr)
         return 2
     console, status = Console(highlight=False), 0
     for number, name in enumerate(arguments.names):
         answer = whatis(name)
-        status = max(status, 0 if answer.names else 1 if answer.similar else 2)
+        status = max(status, 0 if answer.found else 1 if answer.similar else 2)
         if number:
             console.print()
         for style, text in _lines(answer):

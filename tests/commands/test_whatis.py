@@ -7,6 +7,7 @@ import pytest
 
 from helpers.commands import api_names, main
 from helpers.commands.api_names import RELEASES, names
+from helpers.commands.other_names import FLAG, PLUGIN, others
 from helpers.commands.whatis import whatis
 from helpers.trt import trt
 
@@ -195,6 +196,57 @@ def test_answers_are_about_what_was_asked():
     assert "third argument" in str(whatis("add_quantize"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("EfficientNMS_TRT", "EfficientNMS_TRT"),
+        ("efficientnms_trt", "EfficientNMS_TRT"),
+        ("BatchedNMS_TRT", "BatchedNMS_TRT"),
+        ("InstanceNormalization_TRT", "InstanceNormalization_TRT"),
+        ("ROIAlign_TRT", "ROIAlign_TRT"),
+        ("trtexec", "trtexec"),
+        ("--workspace", "--workspace"),
+        ("--workspace=4096", "--workspace"),
+        ("--max-batch", "--maxBatch"),
+        ("workspace", "--workspace"),
+        ("explicitBatch", "--explicitBatch"),
+        ("pycuda.autoinit", "pycuda.autoinit"),
+        ("import pycuda.autoinit", "pycuda.autoinit"),
+        ("cuda.pagelocked_empty", "pycuda.driver.pagelocked_empty"),
+        ("cuda.mem_alloc(nbytes)", "pycuda.driver.mem_alloc"),
+        ("drv.memcpy_htod_async", "pycuda.driver.memcpy_htod_async"),
+        ("cuda.Stream()", "pycuda.driver.Stream"),
+        ("Context.push", "pycuda.driver.Context.push"),
+        ("self.ctx.pop()", "pycuda.driver.Context.pop"),
+    ],
+)
+def test_names_around_tensorrt(asked, name):
+    assert name in [other.name for other in whatis(asked).others]
+    assert name in str(whatis(asked))
+
+
+def test_a_flag_is_no_name_of_the_api():
+    assert not whatis("--fp16").names
+    assert [entry.name for entry in whatis("fp16").names] == ["BuilderFlag.FP16"]
+
+
+@pytest.mark.parametrize("other", others().values(), ids=lambda other: other.name)
+def test_every_name_around_tensorrt_is_answered(other):
+    assert other in whatis(other.name).others
+    assert other.use or other.kind == FLAG
+    assert other.advice or other.kind == FLAG
+    assert other.use or not other.gone
+    compile("\n".join(other.code), other.name, "exec")
+    if other.kind == PLUGIN:
+        assert other.lived[0]
+        assert "libnvinfer_plugin of the full TensorRT: since" in str(whatis(other.name))
+
+
+def test_when_plugins_lived():
+    assert others()["EfficientNMS_TRT"].lived == ("8.0.1", "", "")
+    assert others()["BatchedNMS_TRT"].lived == ("<=5.1.5", "", "11.0")
+
+
 def test_names_of_rtx_agree_with_the_imported_module():
     if trt.__name__ != "tensorrt_rtx":
         pytest.skip("needs tensorrt_rtx")
@@ -226,6 +278,13 @@ def test_exit_status(capsys):
     assert main(["whatis", "num_bindings", "num_bindngs"]) == 1
     assert main(["whatis", "qqqqzzz"]) == 2
     assert "Nothing looks like it" in capsys.readouterr().out
+    assert main(["whatis", "--workspace"]) == 0
+    assert main(["whatis", "num_bindings", "--workspace", "--saveEngine=x.plan"]) == 0
+    assert main(["whatis", "--", "--workspace"]) == 0
+    assert main(["whatis", "--worksapce"]) == 1
+    assert "Did you mean: --workspace" in capsys.readouterr().out
+    assert main(["whatis", "--help"]) == 0
+    assert "usage: tensorrt-workbook whatis" in capsys.readouterr().out
 
 
 def test_missing_data_says_what_to_copy(monkeypatch, tmp_path):
