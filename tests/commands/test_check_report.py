@@ -193,6 +193,11 @@ def test_the_reason_is_the_line_that_says_why(what, reason):
     assert Problem("error", what, "", cause="Because.").reason == "Because."
 
 
+def test_how_tensorrt_died_is_said_as_it_is():
+    problem = Problem("error", "crashes TensorRT (SIGSEGV) while parsing", "", cause="The model kills TensorRT.")
+    assert problem.reason == "crashes TensorRT (SIGSEGV) while parsing"
+
+
 # The schema of the JSON
 
 

@@ -22,10 +22,11 @@ CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "n
 NO_SHAPES = "parses; not built: no shapes that fit were found"
 NO_VALUES = "parses; not built: shape inputs need values"
 BAD_SHAPES = "parses; not built: the given shapes do not fit"
+ONLY_FOLDED = "builds only with fixed shapes and folded constants"
 UNDECIDED = "undecided"  # a limit was reached, or the data do not say
 NO_TENSORRT = "not judged: TensorRT cannot be used here"
 EXIT_CODES = {CONVERTIBLE: 0, NOT_CONVERTIBLE: 1, NOT_A_MODEL: 2, NO_TENSORRT: 2}
-EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, UNDECIDED], 3)
+EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, ONLY_FOLDED, UNDECIDED], 3)
 
 SCHEMA = 1  # of the JSON, as SCHEMA_FILE has it; another one where a program that reads it would have to change
 SCHEMA_FILE = Path(__file__).parents[3] / "data" / "check_report.schema.json"
@@ -46,7 +47,10 @@ CRASHES = "crashes TensorRT"
 NOT_TRIED = "not tried"
 GOOD = (BUILDS, PARSED)
 
-ELSEWHERE = "measured by the operator atlas, with small models of one operator each; not with this model."
+ELSEWHERE = (
+    "measured by the operator atlas with small models of one operator each, and judged by how this model uses it; not "
+    "measured with this model."
+)
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Problem:
 
     @property
     def reason(self) -> str:
-        """The line that says why: the cause if it is known, else the first line of ``what`` that names no node only."""
+        """The line that says why: the cause if it is known, else the first line of ``what`` that says more than the name
+        of a node. How TensorRT died is said as it is."""
         lines = [line for line in self.what.splitlines() if line.strip()]
         telling = [line for line in lines if not re.search(r"(?i)Invalid Node - \S*$|refuses it: false$", line)]
-        return self.cause or next(iter(telling + lines), "")
+        cause = "" if "crashes TensorRT (" in self.what else self.cause
+        return cause or next(iter(telling + lines), "")
 
 
 @dataclass
