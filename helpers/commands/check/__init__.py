@@ -26,7 +26,8 @@ exit status:
   0  convertible: TensorRT parses it, and builds it if that was asked for
   1  not convertible, or --fail-on found something
   2  not a usable model, or no report: TensorRT is not usable here, wrong arguments, a page that cannot be written
-  3  undecided: no shapes that fit, no values for a shape input, or a limit was reached"""
+  3  undecided: no shapes that fit, no values for a shape input, or a limit was reached; or the model builds only with
+     fixed shapes and folded constants"""
 
 __all__ = ["MEMORY", "TIMEOUT", "add_arguments", "check", "check_worker", "run"]
 

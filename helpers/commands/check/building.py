@@ -8,23 +8,29 @@ What reads the model runs in the worker. Standard library only.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ...advice import advice_for
 from .findings import some
-from .report import BAD_SHAPES, CONVERTIBLE, NO_SHAPES, NO_VALUES, NOT_CONVERTIBLE, Report
+from .report import BAD_SHAPES, CONVERTIBLE, NO_SHAPES, NO_VALUES, NOT_CONVERTIBLE, ONLY_FOLDED, Report
 from .shapes import Ranges, as_text, options, propose_profile
 
+LARGEST_TRIAL = 1 << 22  # values of an input that ONNX Runtime is given beside a build that went well
 SEARCH = 20.0  # seconds that the search in ONNX Runtime may take, before TensorRT builds with what it found
-FOLDED = "with its shapes fixed to"  # so begins what is said of a model that builds once it is folded
 _ABOUT_SHAPES = re.compile(
     r"shape constraints|optimization ?profile|\bk(MIN|OPT|MAX)\b|volume|\bdimension\b|extent|broadcast|no range for"
     r"|empty axis|negative|out of bounds",
     re.IGNORECASE,
 )
 _TRIAL, _JUDGE, _SEARCH = (f"{__package__}.{name}" for name in ("trial", "shape_judge", "shape_search"))
+
+
+class LimitReached(Exception):
+    """Raised where a check has to end; the message says at which of its limits."""
 
 
 def about_shapes(message: str) -> bool:
@@ -54,6 +60,7 @@ class Building:
         dynamic = {tensor.name for tensor in report.inputs if not _is_fixed(tensor.shape)} - set(shaping)
         message = self.built("build_as_proposed", self.shapes, self.values)
         if not message:
+            self.doubt_given()
             return CONVERTIBLE, ""
         if not dynamic and not shaping:
             return self.refused(message)
@@ -103,11 +110,25 @@ class Building:
             report.add("warning", what, todo, name, "TRT040")
         return NO_VALUES, ""
 
+    def doubt_given(self) -> None:
+        """Warns where given shapes build that ONNX Runtime refuses: TensorRT looks at few shapes of a range."""
+        known = self.report.shapes.keys() <= self.shapes.keys()
+        if not self.shapes or not known or max(map(_volume, self.shapes.values())) > LARGEST_TRIAL:
+            return
+        with suppress(LimitReached):  # the build is done
+            judged, _ = self.attempt(f"{_JUDGE}:refused", self.path, self.shapes, self.values)
+            if refusal := judged["refusal"] if judged else None:
+                what = f"it builds, but the given shapes do not fit: with {_told(refusal['at'])}"
+                what += f" it says: {refusal['text']}"
+                self.report.add("warning", what, "give a range that this node takes", refusal["node"])
+
     def judge_given(self, message: str) -> tuple[str, str]:
         """Says of shapes that the caller gave, and TensorRT refuses, what they do not fit."""
         report = self.report
         judged, _ = self.attempt(f"{_JUDGE}:refused", self.path, self.shapes, self.values)
         refusal = judged["refusal"] if judged else None
+        if not refusal and self.builds_folded(self.shapes, message):
+            return ONLY_FOLDED, ""
         if not refusal and not about_shapes(message):
             return self.refused(message)
         given = options(self.shapes, self.values)
@@ -136,8 +157,9 @@ class Building:
                 return CONVERTIBLE, ""
             refusals.append(message)
         others = [why for why in refusals if not about_shapes(why)]
+        if found["profiles"] and self.builds_folded(found["profiles"][-1], message):
+            return ONLY_FOLDED, ""
         if found["profiles"] and others:
-            self.tell_of_folded(found["profiles"][-1])
             return self.refused(others[-1])
         if found["refusal"]:
             tried = f"of {found['runs']} candidates, {_told(found['refusal']['at'])} came furthest"
@@ -169,15 +191,20 @@ class Building:
             what, where = f"it does not build with wider shapes: {message}", some([row["where"] for row in nodes or []])
             self.report.add("warning", what, "", where, advice.id if advice else "")
 
-    def tell_of_folded(self, profile: dict) -> None:
-        """Says whether the model that TensorRT refuses would do with fixed shapes and folded constants."""
+    def builds_folded(self, profile: Mapping, message: str) -> bool:
+        """Returns whether the model that TensorRT refuses does with fixed shapes and folded constants, and says so."""
         shapes = {name: ranges[1] for name, ranges in profile.items()}
         built, _ = self.attempt(f"{_TRIAL}:build_folded", self.path, shapes)
-        if built and built["plan_bytes"]:
-            what = f"{FOLDED} {_told(shapes)} and its constants folded, it builds"
-            given = " ".join(f"{name}:{list(shape)}".replace(" ", "") for name, shape in shapes.items())
-            command = f"polygraphy surgeon sanitize MODEL.onnx --override-input-shapes {given} --fold-constants"
-            self.report.add("warning", what, f"do that: {command} -o FOLDED.onnx, or use onnxsim")
+        if not built or built["plan_bytes"] is None:
+            return False
+        given = " ".join(f"{name}:{list(shape)}".replace(" ", "") for name, shape in shapes.items())
+        command = f"polygraphy surgeon sanitize MODEL.onnx --override-input-shapes {given} --fold-constants"
+        what = "as it is TensorRT refuses it; with its shapes fixed to "
+        what += f"{_told(shapes)} and its constants folded, it builds\n{message}"
+        todo, advice = f"do that: {command} -o FOLDED.onnx, or use onnxsim", advice_for(message)
+        self.report.add("warning", what, todo, "", advice.id if advice else "")
+        self.report.built = False
+        return True
 
     def tell_of_stuck(self, stuck: list[dict]) -> None:
         """Warns of axes that are declared as dynamic, and take one size only."""
@@ -193,6 +220,10 @@ class Building:
 
 def _is_fixed(shape: list | None) -> bool:
     return shape is not None and all(isinstance(size, int) for size in shape)
+
+
+def _volume(ranges: tuple) -> int:
+    return math.prod(ranges[2])
 
 
 def _told(shapes: dict) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 from .advice import advise
-from .building import FOLDED, Building
+from .building import Building, LimitReached
 from .findings import complaint_of, judge_complaint, judge_facts, some
 from .operator_trials import judge_operators, recall_operators
 from .report import (
@@ -31,6 +31,7 @@ from .report import (
     NO_TENSORRT,
     NO_VALUES,
     NOT_CONVERTIBLE,
+    ONLY_FOLDED,
     PARSED,
     SEVERITIES,
     UNDECIDED,
@@ -43,10 +44,6 @@ TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
 _TRIAL, _FACTS, _KINDS = (f"{__package__}.{name}" for name in ("trial", "model_facts", "kinds"))
 TEXT = 300  # characters of a summary's cause
-
-
-class LimitReached(Exception):
-    """Raised where the check has to end; the message says at which of its limits."""
 
 
 def check(
@@ -184,7 +181,6 @@ class _Check:
         if error:
             where = f"{error.where}: " if error.where else ""
             line = f"{report.tensorrt} will not take {report.model}: {where}{_brief(error.reason)}"
-            line += "".join(f"; {p.what}" for p in report.problems if p.what.startswith(FOLDED))
             return f"{line} ({stopped})" if stopped else line
         if stopped:
             return f"{report.model} was not judged to the end: {stopped}"
@@ -193,7 +189,12 @@ class _Check:
             shapes = _brief(options(report.shapes, report.values).replace("--shapes ", "").replace("--values ", ""))
             who = "guessed" if set(report.shapes) - set(report.given) else "given"
             return f"{line}, with {who} shapes: {shapes}" if shapes else line
-        about = {NO_SHAPES: "no shapes that fit", NO_VALUES: "the values of this input", BAD_SHAPES: "the given shapes"}
+        about = {
+            NO_SHAPES: "no shapes that fit",
+            NO_VALUES: "the values of this input",
+            BAD_SHAPES: "the given shapes",
+            ONLY_FOLDED: "as it is",
+        }
         told = next(problem for problem in report.problems if about[self.outcome] in problem.what)
         where = f"{told.where}: " if told.where else ""
         return f"{report.tensorrt} parses {report.model}; {where}{_brief(told.what)}"

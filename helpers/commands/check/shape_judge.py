@@ -22,6 +22,7 @@ from .model_facts import inputs_of, name_of, read_model
 from .model_weights import brief
 
 RUNS = 800  # of a model at most
+LARGEST = 1 << 23  # values of all inputs together: more are not tried
 SECONDS = 20.0  # for all of them together
 TEXT = 500  # characters of a reason
 
@@ -63,7 +64,12 @@ class Judge:
         return self.runs >= RUNS or time.monotonic() > self.end
 
     def run(self, shapes: Mapping[str, list]) -> Refusal | None:
-        """Runs the model with a shape for each dynamic input. Returns None if that went well."""
+        """Runs the model with a shape for each dynamic input. Returns None if that went well.
+
+        A run that the end of the seconds cut short counts as refused; ``tired`` is true then.
+        """
+        if sum(map(math.prod, shapes.values())) > LARGEST:
+            return Refusal(-1, "", "is too large to be tried", shapes)
         refusal = self._run(shapes)
         if refusal and not self.runs:  # a length of 0, or an index of 1, may be what does not fit
             self.fill = 1
@@ -79,7 +85,7 @@ class Judge:
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        timer = threading.Timer(max(0.0, self.end - time.monotonic()) + 1, setattr, (options, "terminate", True))
+        timer = threading.Timer(max(0.0, self.end - time.monotonic()), setattr, (options, "terminate", True))
         timer.daemon = True
         timer.start()
         try:
@@ -154,7 +160,7 @@ def refused(path: str, shapes: Mapping[str, list], values: Mapping[str, list]) -
     for i in range(3):
         judge.values = {name: list(ranges[i]) for name, ranges in values.items()}
         refusal = judge.run({name: list(ranges[i]) for name, ranges in shapes.items()})
-        if refusal:
+        if refusal and refusal.node and not judge.tired:
             return {"judged": True, "refusal": refusal.told()}
     return {"judged": True, "refusal": None}
 

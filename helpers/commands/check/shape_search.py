@@ -159,9 +159,10 @@ class _Search:
         for sizes in (upwards, [size for size in reversed(usual) if size < here]):
             for size in sizes:
                 refusal = None if self.judge.tired else self.run(at | {axis.name: size})
+                if self.judge.tired:
+                    break
                 if refusal:
-                    refusals.append(refusal)
-                if refusal or self.judge.tired:
+                    refusals += [refusal] if refusal.node else []
                     break
                 ran.append(size)
         if len(ran) == 1 and refusals:

@@ -121,10 +121,10 @@ def values_of(given: Mapping[str, Any] | None) -> Ranges:
 
 def _three(what: str, name: str, given: Any, least: int) -> tuple:
     try:
-        parts = [given] if hasattr(given, "__index__") else list(given)
-        if all(hasattr(part, "__index__") for part in parts):
+        parts = [given] if _is_integer(given) else list(given)
+        if all(map(_is_integer, parts)):
             parts = [parts]
-        ranges = tuple(tuple(operator.index(number) for number in part) for part in parts)
+        ranges = tuple(tuple(map(operator.index, part)) for part in parts)
     except TypeError:
         raise ValueError(f"{what} of {name!r}: {given!r:.60} is neither a list of integers nor three of them") from None
     if len(ranges) not in (1, 3):
@@ -138,6 +138,14 @@ def _three(what: str, name: str, given: Any, least: int) -> tuple:
         if list(numbers) != sorted(numbers):
             raise ValueError(f"{what} of {name!r}: min <= opt <= max does not hold for {numbers}")
     return low, best, high
+
+
+def _is_integer(given: Any) -> bool:
+    try:
+        operator.index(given)
+    except TypeError:
+        return False
+    return True
 
 
 def check_given(inputs: Iterable[Tensor], shapes: Ranges, values: Ranges) -> None:
