@@ -12,6 +12,7 @@ tactics are timed, ``BuildOptions(timing_cache=...)`` keeps the timings in a fil
 from __future__ import annotations
 
 import atexit
+import difflib
 import errno
 import logging
 import math
@@ -19,7 +20,7 @@ import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from . import trust
 from .atomic import open_regular, write_atomically
-from .logger import Message, errors, get_logger
+from .logger import Message, explained, get_logger
 from .trt import CAPABILITIES, MissingCapability, has, require, trt
 
 LARGEST_TIMING_CACHE = 1 << 30  # bytes; those that TensorRT writes are a few MB long
@@ -41,8 +42,7 @@ class BuildError(RuntimeError):
 
     def __init__(self, what: str, messages: Sequence[Message] = ()):
         self.messages = list(messages)
-        reasons = errors(self.messages) or ["TensorRT logged no error; see .messages"]
-        super().__init__("\n  ".join([what, *reasons]))
+        super().__init__(explained(what, self.messages))
 
 
 class BuildCanceled(BuildError):
@@ -64,7 +64,7 @@ class BuildOptions:
     timing_cache        a file with the timings of earlier builds, read and written; ignored where tactics are not timed
     progress            show progress bars; ignored without ``progress_monitor``
 
-    Raises ValueError for one string or mapping where a list is meant.
+    Raises ValueError for one string or mapping where a list is meant, and TypeError for other wrong types.
     """
 
     workspace: int | None = None
@@ -81,6 +81,28 @@ class BuildOptions:
             given = getattr(self, name)
             if isinstance(given, (str, Mapping)):
                 raise ValueError(f"{name}={given!r}: give a list, {name}=[{given!r}]")
+            if not isinstance(given, Sequence):
+                raise TypeError(f"{name}={given!r:.80}: give a list")
+            if name != "profiles" and not all(isinstance(each, str) for each in given):
+                raise TypeError(f"{name}={given!r:.80}: give names as text, such as {_EXAMPLES[name]}")
+        if self.workspace is not None and not _is_whole(self.workspace):
+            raise TypeError(f"workspace={self.workspace!r:.80}: give a whole number of bytes; 1 << 30 is 1 GiB")
+        if self.workspace is not None and self.workspace <= 0:
+            raise ValueError(f"workspace={self.workspace}: give a number of bytes above 0; 1 << 30 is 1 GiB")
+        level = self.optimization_level
+        if level is not None and not _is_whole(level):
+            raise TypeError(f"optimization_level={level!r:.80}: give a whole number from 0 to 5")
+        if level is not None and not 0 <= level <= 5:
+            raise ValueError(f"optimization_level is {level}; it goes from 0 to 5")
+        if self.timing_cache is not None and not isinstance(self.timing_cache, (str, os.PathLike)):
+            raise TypeError(f"timing_cache={self.timing_cache!r:.80}: give the path of a file")
+
+
+_EXAMPLES = {"targets": "'SM86'", "flags": "'REFIT'", "clear_flags": "'TF32'"}
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 _alive: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -93,8 +115,10 @@ def create_network(name: str = "network") -> trt.INetworkDefinition:
 
     The name goes into the plan: without one TensorRT numbers the networks, and the same network gives other bytes.
     Where tactics are timed, the first builder is kept until the process ends, so that later ones are made at once.
-    Raises MissingCapability where plans cannot be built, BuildError where TensorRT fails.
+    Raises MissingCapability where plans cannot be built, BuildError where TensorRT fails, TypeError for no name.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r:.80}: the network's name is text")
     require("build")
     logger = get_logger()
     with logger.capture() as messages:
@@ -118,14 +142,22 @@ def create_network(name: str = "network") -> trt.INetworkDefinition:
 def keep(network: trt.INetworkDefinition, array: np.ndarray) -> trt.Weights:
     """Returns the array as trt.Weights and keeps it alive as long as the network: TensorRT stores only its address.
 
-    Raises TypeError for float64 and ValueError for an array that is not contiguous: TensorRT reads raw memory.
+    Raises TypeError for what is no NumPy array or of a dtype that TensorRT lacks, such as float64, and ValueError for
+    one that is not contiguous: TensorRT reads raw memory.
     """
+    _check_network(network)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"weights are a NumPy array, not {type(array).__name__}: use np.asarray(…, np.float32)")
     if array.dtype == np.float64:
         raise TypeError("TensorRT has no float64 weights; use array.astype(np.float32)")
     if not array.flags.c_contiguous:
         raise ValueError("TensorRT reads weights as contiguous memory; use np.ascontiguousarray(array)")
+    try:
+        weights = trt.Weights(array)
+    except (TypeError, ValueError):
+        raise TypeError(f"TensorRT has no {array.dtype} weights; use array.astype(np.float32)") from None
     _alive.setdefault(network, []).append(array)
-    return trt.Weights(array)
+    return weights
 
 
 def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options: BuildOptions) -> trt.IBuilderConfig:
@@ -141,8 +173,6 @@ def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options
     for name in options.clear_flags:
         config.clear_flag(_builder_flag(name))
     if options.optimization_level is not None:
-        if not 0 <= options.optimization_level <= 5:
-            raise ValueError(f"optimization_level is {options.optimization_level}; it goes from 0 to 5")
         config.builder_optimization_level = options.optimization_level
     if options.targets:
         _set_targets(config, options.targets)
@@ -159,14 +189,18 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
     The plan's SHA-256 is added to the user's own list of plans built here (``helpers.trust``, chapter 06).
     A timing cache that cannot be written costs a warning in the log, not the plan.
     Raises BuildError with what TensorRT logged, BuildCanceled, MissingCapability, ValueError for wrong options or a
-    network without outputs, and TypeError for a network that is None or options given twice.
+    network without outputs, and TypeError for what is no network, unknown options or options given twice.
     """
+    _check_network(network)
     if options is None:
+        _check_options(more)
         options = BuildOptions(**more)
     elif more:
         raise TypeError(f"give either options or {', '.join(more)}, not both")
-    if network is None:
-        raise TypeError("network is None: the call that should have made it failed; see its errors")
+    elif not isinstance(options, BuildOptions):
+        raise TypeError(
+            f"options is of type {type(options).__name__}: give BuildOptions(…), or build_plan(network, …=…)"
+        )
     if network.num_outputs == 0:
         raise ValueError(f"network {network.name!r} has no output: call network.mark_output(tensor)")
     builder = network.builder
@@ -192,6 +226,37 @@ def build_plan(network: trt.INetworkDefinition, options: BuildOptions | None = N
         except OSError as error:  # the plan may have taken minutes
             logging.getLogger(__name__).warning("the timing cache could not be written: %s", error)
     return plan
+
+
+def _check_network(network: Any) -> None:
+    if network is None:
+        raise TypeError("network is None: the call that should have made it failed; see its errors")
+    if isinstance(network, (str, os.PathLike, bytes)) or hasattr(network, "SerializeToString"):
+        raise TypeError(
+            f"network is of type {type(network).__name__}, not a network definition: make one of an ONNX model first, "
+            "build_plan(parse_onnx(model))"
+        )
+    if not isinstance(network, trt.INetworkDefinition):
+        raise TypeError(f"network is of type {type(network).__name__}, not a network definition: see create_network")
+
+
+# What people write from habit -> what to write.
+_HABITS = {
+    "fp16": "flags=('FP16',) with TensorRT 8.6 and 10, or parse what to_fp16(model) returns, everywhere (chapter 10)",
+    "int8": "parse what quantize(model, batches) returns, and flags=('INT8',) with TensorRT 8.6 and 10 (chapter 10)",
+    "bf16": "flags=('BF16',) with TensorRT 10, or parse a model in BF16 (chapter 10)",
+    "max_workspace_size": "workspace",
+    "max_batch_size": "profiles=[{name: (min, opt, max)}] (chapter 09)",
+    "shapes": "profiles=[{name: (min, opt, max)}] (chapter 09)",
+}
+
+
+def _check_options(given: Mapping[str, Any]) -> None:
+    known = [field.name for field in fields(BuildOptions)]
+    for name in given:
+        if name not in known:
+            advice = _HABITS.get(name) or ", ".join(difflib.get_close_matches(name, known, 1)) or ", ".join(known)
+            raise TypeError(f"there is no option {name!r}; take {advice}")
 
 
 def use_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> bool:
@@ -223,6 +288,9 @@ def _builder_flag(name: str) -> trt.BuilderFlag:
     flag = getattr(trt.BuilderFlag, name, None)
     if flag is not None:
         return flag
+    if hasattr(trt.BuilderFlag, name.upper()):
+        raise ValueError(f"names of flags are in capitals: {name.upper()!r}, not {name!r}")
+    name = name.upper()
     if name in ("FP16", "BF16", "INT8", "FP8", "INT4"):
         raise MissingCapability(
             f"BuilderFlag.{name} needs {CAPABILITIES['weak_typing'].where}; here the network's own types decide: "
@@ -236,7 +304,9 @@ def _set_targets(config: trt.IBuilderConfig, targets: Sequence[str]) -> None:
     known = trt.ComputeCapability.__members__
     for target in targets:
         if target not in known:
-            raise ValueError(f"unknown target {target!r}; there are {', '.join(known)}")
+            raise ValueError(
+                f"unknown target {target!r}; there are {', '.join(known)} (SM86 is compute capability 8.6)"
+            )
     config.num_compute_capabilities = len(targets)
     for slot, target in enumerate(targets):
         config.set_compute_capability(known[target], slot)
@@ -257,7 +327,7 @@ def _add_profiles(builder, config, network, profiles: Sequence[Profile]) -> None
         for tensor in needed:
             if tensor.name not in ranges:
                 raise ValueError(
-                    f"profile {number} gives no range for input {tensor.name!r}: it {_why_a_range(tensor)}"
+                    f"profile {number} gives no range for input {tensor.name!r}, which {_why_a_range(tensor)}"
                 )
         profile = builder.create_optimization_profile()
         for name, given in ranges.items():

@@ -12,7 +12,7 @@ import functools
 import os
 
 from . import trust
-from .logger import Message, errors, get_logger
+from .logger import Message, explained, get_logger
 from .plan import PlanUntrusted, load_plan, plan_bytes
 from .trt import require, trt
 
@@ -22,7 +22,7 @@ class EngineError(RuntimeError):
 
     def __init__(self, what: str, messages: list[Message]):
         self.messages = messages
-        super().__init__("\n  ".join([what, *(errors(messages) or ["TensorRT logged no error; see .messages"])]))
+        super().__init__(explained(what, messages))
 
 
 @functools.lru_cache(maxsize=1)

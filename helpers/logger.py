@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from .trt import has, trt
+from .advice import advice_line
+from .trt import NAME, has, runs_other_versions, trt
 
 LEVELS = {
     "INTERNAL_ERROR": logging.CRITICAL,
@@ -55,6 +57,7 @@ class PythonLogger(trt.ILogger):
         self.hide_cuda_noise = not has("gpu") if hide_cuda_noise is None else hide_cuda_noise
         self._captures: tuple[list[Message], ...] = ()  # replaced, never changed: other threads may be reading it
         self._replacing = threading.Lock()
+        self._quiet = threading.local()
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
         """Takes a message, sometimes in a thread of TensorRT's. Must not raise: exceptions vanish on the way back."""
@@ -62,22 +65,28 @@ class PythonLogger(trt.ILogger):
         if self.hide_cuda_noise and name == "ERROR" and _is_cuda_noise(msg):
             name = "VERBOSE"
         msg = msg.rstrip()  # the ONNX parser ends its messages with a newline
-        message = Message(name, msg)
-        self.counts[name] += 1
-        self.messages.append(message)
         for capture in self._captures:
-            capture.append(message)
+            capture.append(Message(name, msg))
+        if getattr(self._quiet, "depth", 0):
+            name = "VERBOSE"
+        self.counts[name] += 1
+        self.messages.append(Message(name, msg))
         self.logger.log(LEVELS[name], "%s", msg)
 
     @contextmanager
-    def capture(self) -> Iterator[list[Message]]:
-        """Yields a list that fills with the messages of the ``with`` block; captures may be nested."""
+    def capture(self, quiet: bool = False) -> Iterator[list[Message]]:
+        """Yields a list that fills with the messages of the ``with`` block; captures may be nested.
+
+        ``quiet`` is for what is only tried: what this thread logs meanwhile counts as VERBOSE, except in the list.
+        """
         caught: list[Message] = []
         with self._replacing:
             self._captures = (*self._captures, caught)
+        self._quiet.depth = getattr(self._quiet, "depth", 0) + quiet
         try:
             yield caught
         finally:
+            self._quiet.depth -= quiet
             # By identity: two captures that caught the same messages are equal lists.
             with self._replacing:
                 self._captures = tuple(capture for capture in self._captures if capture is not caught)
@@ -98,9 +107,36 @@ def get_logger() -> PythonLogger:
     return PythonLogger()
 
 
-def errors(messages: list[Message]) -> list[str]:
+def errors(messages: Sequence[Message]) -> list[str]:
     """Returns the texts of the errors among ``messages``, each once, in order."""
     return list(dict.fromkeys(m.text for m in messages if m.severity in ("ERROR", "INTERNAL_ERROR")))
+
+
+def explained(what: str, messages: Sequence[Message], reasons: Sequence[str] = ()) -> str:
+    """Returns the text of an exception: ``what`` failed, the ``reasons``, by default the errors among ``messages``,
+    plugins that TensorRT looked for in vain, and one line of advice (``helpers.advice``) where there is any."""
+    reasons = reasons or errors(messages) or ["TensorRT logged no error; see .messages"]
+    advice = advice_line("\n".join(reasons))
+    return "\n  ".join([what, *reasons, *_lost_plugins(messages), *filter(None, [advice])])
+
+
+def _lost_plugins(messages: Sequence[Message]) -> list[str]:
+    if has("plugins") or runs_other_versions():
+        todo = (
+            'call trt.init_libnvinfer_plugins(get_logger(), "") for one of NVIDIA\'s, or load its library, before this'
+        )
+    else:
+        todo = f"{NAME} has no plugins: use the full TensorRT, or do that part elsewhere"
+    found = (match for message in messages for match in _PLUGIN.finditer(message.text))
+    lost = dict.fromkeys((match["name"] or match["named"], match["version"] or match["numbered"]) for match in found)
+    return [f"there is no plugin {name!r}, version {version}: {todo}" for name, version in lost]
+
+
+# Until TensorRT 10, and from then on.
+_PLUGIN = re.compile(
+    r"could not find plugin:? (?P<name>\S+) version:? (?P<version>[\w.]+)"
+    r"|[Pp]lugin not found .*pluginName: (?P<named>\S*), pluginVersion: (?P<numbered>[\w.]*),"
+)
 
 
 class ErrorRecorder(trt.IErrorRecorder):

@@ -26,7 +26,10 @@ def model_sha256(model: str | os.PathLike | bytes) -> str:
     outside its folder; no such file is read.
     """
     if not isinstance(model, (str, os.PathLike)):
-        return hashlib.sha256(model).hexdigest()
+        try:
+            return hashlib.sha256(model).hexdigest()
+        except TypeError:
+            raise TypeError(f"a model is a file or bytes, not {type(model).__name__}") from None
     path = Path(model)
     if not path.is_file():
         raise FileNotFoundError(f"there is no model {path}")
@@ -230,6 +233,11 @@ def kind_of(head: bytes) -> str | None:
         return "is a TensorFlow Lite model: convert it with tf2onnx --tflite"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return "is HTML or XML, perhaps the error page of a download"
+    if is_ultralytics(head):
+        return (
+            "is an Ultralytics engine, not a model: 4 bytes of length and a JSON text stand before a TensorRT plan. "
+            "ultralytics_plan(path) of helpers/plan.py cuts them off; for a model export with format='onnx' (TRT035)"
+        )
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100 << 20:
         return "is a safetensors file, weights without a network: export the network with torch.onnx.export"
     if not any(head):
@@ -238,6 +246,11 @@ def kind_of(head: bytes) -> str | None:
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head) and _is_text(head):
         return "is a text file"
     return None
+
+
+def is_ultralytics(head: bytes) -> bool:
+    """Returns whether a file with these first bytes is an engine of Ultralytics: a plan behind a length and JSON."""
+    return head[4:5] == b"{" and 1 < int.from_bytes(head[:4], "little") < 1 << 20
 
 
 def _is_text(head: bytes) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from . import trust
 from .atomic import locked, open_regular, staged, write_atomically
 from .device import Gpu, gpus
-from .model_files import model_sha256
+from .model_files import is_ultralytics, kind_of, model_sha256
 from .trt import FLAVOUR, VERSION, is_this_version, runs_other_versions, runs_plans_of
 
 SIDECAR_BYTES = 1 << 20  # a longer file is no sidecar
@@ -102,7 +102,7 @@ def save_plan(
     if it is no plan; FileNotFoundError for a missing model; ValueError for a model that names files outside its folder,
     and for options too long for a sidecar; OSError, TimeoutError among them. Then nothing has changed.
     """
-    plan = plan_bytes(plan)
+    path, plan = _path(path), plan_bytes(plan)
     header = read_header(plan)
     ours = runs_plans_of(header.flavour) and is_this_version(header.version, _SURE)
     gpu = gpus()[0] if ours and gpus() else None
@@ -121,7 +121,7 @@ def save_plan(
     )
     if len(_text(info)) > SIDECAR_BYTES // 4:  # with its predecessor, and indented, it must still be short enough
         raise ValueError(f"the options are {len(_text(info)):,} bytes long as JSON, too much for the plan's sidecar")
-    _save_pair(Path(path), plan, info)
+    _save_pair(path, plan, info)
     return info
 
 
@@ -137,7 +137,7 @@ def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | o
     FileNotFoundError for a missing model, ValueError for a model that names files outside its folder, and OSError for a
     plan that this user must not read.
     """
-    path = Path(path)
+    path = _path(path)
     header, info, plan = _read_pair(path, trusted)
     if info is not None:
         _check_agrees(path, header, info)
@@ -155,6 +155,32 @@ def load_plan(path: str | os.PathLike, *, trusted: bool = False, source: str | o
     return plan
 
 
+def ultralytics_plan(path: str | os.PathLike) -> tuple[dict[str, Any], bytes]:
+    """Returns what stands in an ``.engine`` file of Ultralytics: its metadata (names of classes, ``imgsz`` …), and the
+    plan behind it, for ``load_engine`` or a Runner.
+
+    Ultralytics writes 4 bytes of length (little-endian), a JSON text of that length, and then the plan.
+    Raises PlanNotFound, and PlanDamaged for any other file. The plan is a stranger's: this only reads it.
+    """
+    path = _path(path)
+    with _open(path) as file:
+        start = file.read(4 + SIDECAR_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        begin = 4 + int.from_bytes(start[:4], "little")
+        try:
+            if not is_ultralytics(start):
+                raise ValueError("no JSON text stands at its beginning")
+            metadata = json.loads(start[4:begin])
+            if not isinstance(metadata, dict):
+                raise ValueError("its JSON text is no object")
+        except (ValueError, RecursionError) as error:
+            raise PlanDamaged(f"{path} is not an Ultralytics engine: {error}") from error
+        header = _parse_header(f"{path}, behind its metadata,", start[begin:][:_HEADER_BYTES], size - begin)
+        file.seek(begin)
+        plan = file.read(header.size)
+    return metadata, plan_bytes(plan)
+
+
 def read_sidecar(path: str | os.PathLike) -> PlanInfo:
     """Returns what the sidecar says of the plan at ``path``.
 
@@ -164,7 +190,7 @@ def read_sidecar(path: str | os.PathLike) -> PlanInfo:
     infos = _described(path)
     if not infos:
         raise _no_sidecar(path)
-    return _of_the_plan_there(Path(path), infos)
+    return _of_the_plan_there(_path(path), infos)
 
 
 def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
@@ -178,13 +204,24 @@ def read_header(plan: bytes | str | os.PathLike) -> PlanHeader:
     if isinstance(plan, (str, os.PathLike)):
         with _open(Path(plan)) as file:
             return _parse_header(str(plan), file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size)
-    view = memoryview(plan).cast("B")
+    try:
+        view = memoryview(plan).cast("B")
+    except TypeError:
+        raise TypeError(f"a plan is a file or bytes, not {type(plan).__name__}") from None
     return _parse_header("the plan", view[:_HEADER_BYTES].tobytes(), view.nbytes)
 
 
 def sidecar(path: str | os.PathLike) -> Path:
     """Returns the path of a plan's sidecar: beside the plan, with ``.json`` added to its name."""
-    return Path(f"{os.fspath(path)}.json")
+    return Path(f"{_path(path)}.json")
+
+
+def _path(path: Any) -> Path:
+    if isinstance(path, (str, os.PathLike)):
+        return Path(path)
+    raise TypeError(
+        f"give the path of a plan's file, not {type(path).__name__} (load_engine and Runner take bytes, too)"
+    )
 
 
 def plain_options(options: Any) -> dict[str, Any] | None:
@@ -423,6 +460,17 @@ def _open(path: Path) -> BinaryIO:
         raise PlanDamaged(f"{path} is not a file, so it is no plan") from error
 
 
+def _what_else(start: bytes) -> str:
+    if is_ultralytics(start):
+        return (
+            "it is an Ultralytics engine, where 4 bytes of length and a JSON text stand before the plan. Cut them off: "
+            "metadata, plan = ultralytics_plan(path), then Runner(plan, trusted=True) (TRT035)"
+        )
+    if start[:1] == b"\x08" and kind_of(start) is None:
+        return "it may be an ONNX model, of which build_plan(parse_onnx(path)) makes one"
+    return f"it begins with {start[:16]!r}, not with b'ftrt' or b'vtrt'"
+
+
 _HEADER_BYTES = 64
 # The magic of a plan: the flavour that writes it, how many numbers its version has, and whether it names targets.
 _MAKERS = {b"ftrt": ("tensorrt", 3, False), b"vtrt": ("tensorrt_rtx", 4, True)}
@@ -435,7 +483,7 @@ def _parse_header(label: str, start: bytes, length: int) -> PlanHeader:
         raise PlanDamaged(f"{label} is empty (0 bytes): build or copy it again")
     magic = start[:4]
     if magic not in _MAKERS:
-        raise PlanDamaged(f"{label} is not a TensorRT plan: it begins with {start[:16]!r}, not with b'ftrt' or b'vtrt'")
+        raise PlanDamaged(f"{label} is not a TensorRT plan: {_what_else(start)}")
     if min(length, len(start)) < _HEADER_BYTES:  # of a file that is written to meanwhile, less may have been read
         raise PlanDamaged(f"{label} is cut off within its header, after {length} bytes: build or copy it again")
     (size,) = struct.unpack_from("<Q", start, 16)

@@ -42,6 +42,10 @@ class PlanCache:
     """
 
     def __init__(self, folder: str | os.PathLike | None = None, limit: int = 4 << 30):
+        if not isinstance(folder, (str, os.PathLike, type(None))):
+            raise TypeError(f"folder={folder!r:.80}: give the path of a folder")
+        if not hasattr(limit, "__index__"):
+            raise TypeError(f"limit={limit!r:.80}: give a whole number of bytes; 1 << 30 is 1 GiB")
         self.folder = Path(folder) if folder is not None else trust.user_folder("XDG_CACHE_HOME", ".cache") / "plans"
         self.limit = limit
 
@@ -63,6 +67,8 @@ class PlanCache:
         Raises TypeError or PlanError if ``build`` returns no plan, and what :meth:`key` raises. A cache that cannot be
         written costs a warning in the log, not the plan.
         """
+        if not callable(build):
+            raise TypeError(f"build is {type(build).__name__}: give a function, such as lambda: build_plan(network)")
         key = self.key(source, options)
         plan = self._load(key)
         if plan is not None:

@@ -14,9 +14,9 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,14 +33,17 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # what gains from INT8; 
 def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
     """Returns the largest difference, as a part of the reference's largest magnitude. Computed in float64.
 
-    Raises ValueError for different shapes, which NumPy would broadcast in silence, and for a reference of zeros.
+    Raises ValueError for different shapes, which NumPy would broadcast in silence, and for a reference that is empty or
+    all zeros.
     """
     result, reference = np.asarray(result, np.float64), np.asarray(reference, np.float64)
     if result.shape != reference.shape:
         raise ValueError(f"the result has the shape {result.shape}, the reference {reference.shape}")
-    scale = np.abs(reference).max()
+    scale = np.abs(reference).max(initial=0)
     if scale == 0:
-        raise ValueError("the reference is all zeros: there is nothing to be relative to")
+        raise ValueError(
+            f"the reference is {'all zeros' if reference.size else 'empty'}: nothing can be relative to it"
+        )
     return float(np.abs(result - reference).max() / scale)
 
 
@@ -51,44 +54,102 @@ def quantize(
 
     ``batches`` are calibration inputs by name, pre-processed exactly as in use: the largest magnitude that a tensor
     has in them becomes 127. Symmetric, one scale per activation, one per output channel of a weight; biases stay in
-    floating point. So TensorRT wants it, 8.6 included. ONNX Runtime does it. Raises ValueError without batches.
+    floating point. So TensorRT wants it, 8.6 included. ONNX Runtime does it.
+
+    Raises ValueError without batches, for a batch that the model cannot take or with numbers that are not finite, and
+    for a model that ONNX Runtime cannot run; TypeError for what is no list of mappings from names to NumPy arrays; and
+    for the model what ``helpers.model_files.load_onnx`` raises. Exceptions of ``batches`` pass through.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    batches = iter(batches)
-    first = next(batches, None)
+    given_model = load_onnx(model)
+    checked = _checked(batches, given_model)
+    first = next(checked, None)
     if first is None:
         raise ValueError("there are no calibration batches; some hundred typical inputs are enough")
 
     class Reader(CalibrationDataReader):
+        error: BaseException | None = None
+
         def __init__(self):
-            self.batches = itertools.chain([first], batches)
+            self.batches = itertools.chain([first], checked)
 
         def get_next(self):
-            return next(self.batches, None)
+            try:
+                return next(self.batches, None)
+            except BaseException as error:
+                Reader.error = error
+                raise
 
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, done = (Path(folder, f"{name}.onnx") for name in ("given", "prepared", "done"))
-        onnx.save(load_onnx(model), given)  # ONNX Runtime 1.23 fails on models in memory
-        quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            done,
-            Reader(),
-            op_types_to_quantize=list(WEIGHTED),
-            per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            extra_options={
-                "ActivationSymmetric": True,  # zero point 0: TensorRT has no other
-                "AddQDQPairToWeight": True,  # weights stay float32 in the file: 8.6 wants to quantize them itself
-                "QuantizeBias": False,  # 8.6 knows no int32 bias
-                "OpTypesToExcludeOutputQuantization": list(WEIGHTED),  # TensorRT looks at inputs
-            },
-        )
+        onnx.save(given_model, given)  # ONNX Runtime 1.23 fails on models in memory
+        try:
+            quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
+            quantize_static(
+                prepared,
+                done,
+                Reader(),
+                op_types_to_quantize=list(WEIGHTED),
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                extra_options={
+                    "ActivationSymmetric": True,  # zero point 0: TensorRT has no other
+                    "AddQDQPairToWeight": True,  # weights stay float32 in the file: 8.6 wants to quantize them itself
+                    "QuantizeBias": False,  # 8.6 knows no int32 bias
+                    "OpTypesToExcludeOutputQuantization": list(WEIGHTED),  # TensorRT looks at inputs
+                },
+            )
+        except AssertionError as error:  # "scale issue"
+            raise ValueError(
+                "there is no scale for some tensor: the model computes infinities or NaN from these batches, which "
+                "ONNX Runtime shows if you run one of them"
+            ) from error
+        except Exception as error:
+            if error is Reader.error:
+                raise
+            raise ValueError(f"ONNX Runtime cannot quantize this model: {error}") from error
         return onnx.load(done)
+
+
+def _checked(batches: Any, model: onnx.ModelProto) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the batches, each checked against the inputs of the model."""
+    from onnx import helper
+
+    if isinstance(batches, (str, bytes, Mapping, np.ndarray)) or not isinstance(batches, Iterable):
+        raise TypeError(f"batches is {type(batches).__name__}: give a list of mappings, [{{name: array}}, …]")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: value.type.tensor_type for value in model.graph.input if value.name not in weights}
+    for number, batch in enumerate(batches):
+        what = f"calibration batch {number}"
+        if not isinstance(batch, Mapping):
+            raise TypeError(f"{what} is {type(batch).__name__}: give a mapping, {{{next(iter(inputs), '')!r}: array}}")
+        if set(batch) != set(inputs):
+            raise ValueError(
+                f"{what} has {', '.join(map(repr, batch)) or 'nothing'}; the model takes {', '.join(inputs)}"
+            )
+        for name, array in batch.items():
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{what}: {name!r} is {type(array).__name__}; give a NumPy array")
+            dtype = helper.tensor_dtype_to_np_dtype(inputs[name].elem_type)
+            if array.dtype != dtype:
+                raise TypeError(f"{what}: {name!r} is {array.dtype}, the model takes {dtype}: use .astype(np.{dtype})")
+            sizes = [size.dim_value or size.dim_param or "?" for size in inputs[name].shape.dim]
+            fits = len(sizes) == array.ndim and all(
+                s == n for s, n in zip(sizes, array.shape, strict=True) if isinstance(s, int)
+            )
+            if inputs[name].HasField("shape") and not fits:
+                raise ValueError(
+                    f"{what}: {name!r} has shape {array.shape}, the model takes ({', '.join(map(str, sizes))})"
+                )
+            if not array.size:
+                raise ValueError(f"{what}: {name!r} is empty, with shape {array.shape}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{what}: {name!r} has NaN or infinities: look at what prepares it")
+        yield dict(batch)
 
 
 class LayerTypes(NamedTuple):
@@ -108,6 +169,8 @@ def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
     meanwhile): NVIDIA documents that the inspector tells types only then. 8.6 tells none all the same.
     Raises ValueError for an engine that was built without ``profiling_verbosity`` DETAILED.
     """
+    if not hasattr(engine, "create_engine_inspector"):
+        raise TypeError(f"engine is {type(engine).__name__}: load_engine makes an engine of a plan")
     inspector = engine.create_engine_inspector()
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
     dynamic = [
@@ -126,9 +189,14 @@ def layer_types(engine: trt.ICudaEngine) -> list[LayerTypes]:
 def parse_layer_types(information: str) -> list[LayerTypes]:
     """Reads the JSON of ``get_engine_information``, whose words for types differ between releases.
 
-    Raises ValueError if only names of layers are in it.
+    Raises ValueError if only names of layers are in it, or for another text.
     """
-    layers = json.loads(information, strict=False)["Layers"]  # 8.6 leaves control characters as they are
+    try:
+        layers = json.loads(information, strict=False)["Layers"]  # 8.6 leaves control characters as they are
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"this is not what get_engine_information(JSON) gives of a whole engine ({error!r})"
+        ) from error
     if any(isinstance(layer, str) for layer in layers):
         raise ValueError("only names of layers are in it: set config.profiling_verbosity to DETAILED before the build")
     return [

@@ -10,6 +10,7 @@ repeated, as a CUDA graph where that can be. :class:`Pending` is a run that was 
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import os
 import threading
@@ -23,9 +24,11 @@ import numpy as np
 
 from .buffers import CaptureError, Cuda, Graph, capture, cuda
 from .engine import EngineError, load_engine
-from .logger import get_logger
+from .logger import errors, get_logger
 from .tensors import DeviceArray, check_input, check_names, check_output, device_interface, read_specs
-from .trt import has, trt
+from .trt import has, require, trt
+
+_log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -56,9 +59,9 @@ class Runner:
     cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time.
 
     Making one raises what :func:`helpers.engine.load_engine` and :func:`helpers.tensors.read_specs` raise, MemoryError,
-    and MissingCapability where there is no backend. A call raises KeyError (wrong name), TypeError (wrong dtype) or
-    ValueError (rank, shape, range, layout, overlap) before anything reaches the GPU; RuntimeError for a closed Runner,
-    for another thread's, and if the run fails on the GPU; and EngineError if TensorRT fails.
+    and MissingCapability where there is no GPU, or no backend. A call raises KeyError (wrong name), TypeError (wrong
+    dtype) or ValueError (rank, shape, range, layout, overlap) before anything reaches the GPU; RuntimeError for a
+    closed Runner, for another thread's, and if the run fails on the GPU; and EngineError if TensorRT fails.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Runner:
         trusted: bool = False,
         graphs: int = 8,
     ):
+        if not isinstance(backend, Cuda):
+            require("gpu")  # before anything is said about what is not installed to use it
         self._cuda = backend if isinstance(backend, Cuda) else cuda(backend)
         self._thread, self._owner = threading.get_ident(), threading.current_thread()
         self._profile = profile
@@ -326,10 +331,13 @@ class Runner:
         call.seen += 1
         if call.seen < 2 or not self._graphs:
             return
-        try:
-            call.graph = capture(self._handle, lambda: self._enqueue(call))
-        except (CaptureError, EngineError):
-            self._graphs = 0  # an engine with loops or conditions, say; it runs all the same
+        with get_logger().capture(quiet=True) as messages:
+            try:
+                call.graph = capture(self._handle, lambda: self._enqueue(call))
+            except (CaptureError, EngineError) as error:
+                self._graphs = 0  # an engine with loops or conditions, say; it runs all the same
+                reason = next(iter(errors(messages)), error)
+                _log.info("calls are enqueued one by one, since they cannot be captured as a CUDA graph: %s", reason)
 
     def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Tells the context the inputs' shapes, unless it knows, and learns the outputs' from it."""

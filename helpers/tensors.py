@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import math
 import operator
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,10 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
     Raises ValueError for a profile that the engine does not have or a shape tensor (in host memory), and TypeError for
     a tensor whose dtype NumPy does not have.
     """
+    if engine is None or isinstance(engine, (str, os.PathLike, bytes, bytearray, memoryview)):
+        raise TypeError(f"engine is {type(engine).__name__}: load_engine makes an engine of a plan")
+    if not hasattr(profile, "__index__"):
+        raise TypeError(f"profile={profile!r:.80}: give the number of an optimization profile, from 0")
     if not 0 <= profile < engine.num_optimization_profiles:
         raise ValueError(f"there is no profile {profile}; the engine has {engine.num_optimization_profiles}")
     specs = []
@@ -60,7 +65,10 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
             kind = engine.get_tensor_dtype(name)
             raise TypeError(f"tensor {name!r} is {kind}, which NumPy does not have: cast it in the network") from error
         if engine.is_shape_inference_io(name):
-            raise ValueError(f"tensor {name!r} is a shape tensor, which these helpers do not support")
+            raise ValueError(
+                f"tensor {name!r} is a shape tensor, which these helpers do not support: make its values constants of "
+                "the model, or run the engine by hand, with context.set_tensor_address(name, address in host memory)"
+            )
         shape = minimum = maximum = tuple(engine.get_tensor_shape(name))
         if is_input and -1 in shape:
             minimum, _, maximum = (tuple(dims) for dims in engine.get_tensor_profile_shape(name, profile))

@@ -13,6 +13,7 @@ import pytest
 
 from helpers import builder, trust
 from helpers.builder import BuildCanceled, BuildError, BuildOptions, build_plan, create_network, keep
+from helpers.logger import Message
 from helpers.trt import MissingCapability, has, trt
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="this TensorRT cannot build here")
@@ -68,6 +69,14 @@ def test_weights_must_be_something_that_tensorrt_can_read():
         keep(network, np.zeros(3))
     with pytest.raises(ValueError, match="ascontiguousarray"):
         keep(network, np.zeros((4, 4), np.float32).T)
+    for wrong in ([1.0], 3, None):
+        with pytest.raises(TypeError, match="weights are a NumPy array"):
+            keep(network, wrong)
+    for dtype in ("c8", "U1", "O", "u2"):
+        with pytest.raises(TypeError, match=r"TensorRT has no .* weights"):
+            keep(network, np.zeros(3, dtype))
+    with pytest.raises(TypeError, match="not a network definition"):
+        keep([], np.zeros(3, np.float32))
 
 
 def test_a_dynamic_input_needs_a_profile_and_the_error_names_it():
@@ -79,7 +88,7 @@ def test_a_dynamic_input_needs_a_profile_and_the_error_names_it():
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
-        ({"z": SHAPES}, r"gives no range for input 'x': it has the dynamic shape \(-1, 3, 8, 8\)"),
+        ({"z": SHAPES}, r"gives no range for input 'x', which has the dynamic shape \(-1, 3, 8, 8\)"),
         ({"x": SHAPES, "z": SHAPES}, "names 'z'; the network's inputs are x"),
         ({"x": SHAPES[:2]}, "needs three shapes"),
         ({"x": ((1, 3, 8), (2, 3, 8), (4, 3, 8))}, "does not fit the input's shape"),
@@ -130,7 +139,7 @@ def test_a_profile_takes_the_values_of_a_shape_input(shape, values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (None, "gives no range for input 'size': it is a shape input, whose values decide about shapes"),
+        (None, "gives no range for input 'size', which is a shape input, whose values decide about shapes"),
         (((2, 2), (4, 2)), "needs the values that the input takes, three times"),
         (((2,), (4,), (8,)), r"min \(2,\) has 1 values, and this shape input holds 2"),
         (((4, 2), (2, 2), (4, 8)), "does not hold"),
@@ -158,6 +167,51 @@ def test_a_network_without_output_or_that_is_none():
         build_plan(create_network("empty"))
     with pytest.raises(TypeError, match="None"):
         build_plan(None)
+
+
+@pytest.mark.parametrize("wrong", ["m.onnx", b"\x08\x08", np.zeros(3), SimpleNamespace(SerializeToString=bytes)])
+def test_what_is_no_network(wrong):
+    with pytest.raises(TypeError, match="not a network definition"):
+        build_plan(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"fp16": True}, TypeError, r"no option 'fp16'.*flags=\('FP16',\).*to_fp16"),
+        ({"int8": True}, TypeError, "no option 'int8'.*quantize"),
+        ({"max_workspace_size": 1 << 30}, TypeError, "take workspace"),
+        ({"optimisation_level": 3}, TypeError, "take optimization_level"),
+        ({"colour": 3}, TypeError, "take workspace, profiles"),
+        ({"workspace": "1GB"}, TypeError, "workspace='1GB': give a whole number of bytes"),
+        ({"workspace": 1e9}, TypeError, "whole number of bytes"),
+        ({"workspace": True}, TypeError, "whole number of bytes"),
+        ({"workspace": 0}, ValueError, "above 0"),
+        ({"workspace": -1}, ValueError, "above 0"),
+        ({"optimization_level": "3"}, TypeError, "whole number from 0 to 5"),
+        ({"optimization_level": -1}, ValueError, "0 to 5"),
+        ({"flags": None}, TypeError, "flags=None: give a list"),
+        ({"flags": 3}, TypeError, "flags=3: give a list"),
+        ({"flags": [trt.BuilderFlag.DEBUG]}, TypeError, "give names as text, such as 'REFIT'"),
+        ({"flags": ["tf32"]}, ValueError, "capitals: 'TF32'"),
+        ({"targets": [86]}, TypeError, "such as 'SM86'"),
+        ({"timing_cache": 3}, TypeError, "timing_cache=3: give the path of a file"),
+        ({"options": {"flags": []}}, TypeError, "options is of type dict: give BuildOptions"),
+    ],
+)
+def test_wrong_options_say_what_to_give(options, error, message):
+    with pytest.raises(error, match=message):
+        build_plan(conv_network(), **options)
+
+
+def test_numpy_numbers_are_numbers():
+    ranges = tuple(np.array(shape) for shape in SHAPES)
+    assert build_plan(conv_network(batch=-1), profiles=[{"x": ranges}], workspace=np.int64(1 << 30))
+
+
+def test_the_name_of_a_network_is_text():
+    with pytest.raises(TypeError, match="name=3"):
+        create_network(3)
 
 
 def test_unknown_options_are_refused_by_name():
@@ -196,6 +250,16 @@ def test_targets():
 def test_targets_need_the_capability():
     with pytest.raises(MissingCapability, match="ahead_of_time"):
         build_plan(conv_network(), targets=["SM86"])
+
+
+def test_a_failed_build_ends_with_advice():
+    messages = [Message("ERROR", "CUDA initialization failure with error: 35"), Message("INFO", "bye")]
+    error = BuildError("the build failed", messages)
+    assert str(error).splitlines()[-1].startswith("  TRT051: ")
+    assert error.messages == messages
+    assert str(BuildError("it failed", [Message("ERROR", "nobody knows this")])).splitlines()[1:] == [
+        "  nobody knows this"
+    ]
 
 
 @pytest.mark.skipif(not has("ahead_of_time"), reason="measured for RTX: the limit must exceed 1 MiB")

@@ -134,6 +134,9 @@ def test_a_plan_that_the_runtime_refuses_is_an_error_with_its_log(pretended, tmp
     save_plan(tmp_path / "a.plan", make_plan())
     with pytest.raises(EngineError, match=r"a\.plan could not be deserialized"):
         load_engine(tmp_path / "a.plan", trusted=True)
+    pretended.complaint = "getPluginCreator could not find plugin: Mine version: 3"
+    with pytest.raises(EngineError, match=r"there is no plugin 'Mine', version 3: (?s:.*)\n  TRT\d+: "):
+        load_engine(make_plan(), trusted=True)
     pretended.deserialize_cuda_engine = lambda plan: None
     with pytest.raises(EngineError, match="TensorRT logged no error"):
         load_engine(make_plan(), trusted=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.builder import create_network, keep
-from helpers.logger import ErrorRecorder, Message, PythonLogger, errors, get_logger
+from helpers.logger import ErrorRecorder, Message, PythonLogger, errors, explained, get_logger
 from helpers.trt import has, trt
 
 SEVERITY = trt.ILogger.Severity
@@ -121,6 +121,60 @@ def test_threads_do_not_lose_each_others_captures(logger):
         sys.setswitchinterval(interval)
     assert not lost
     assert not logger._captures
+
+
+def test_what_is_only_tried_leaves_no_error_in_the_log(logger, caplog):
+    caplog.set_level(logging.DEBUG, logger="tensorrt.test")
+    with logger.capture() as outside, logger.capture(quiet=True) as inside, logger.capture():
+        logger.log(SEVERITY.ERROR, "not possible")
+        elsewhere = threading.Thread(target=logger.log, args=(SEVERITY.ERROR, "of another thread"))
+        elsewhere.start()
+        elsewhere.join()
+    logger.log(SEVERITY.ERROR, "afterwards")
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("DEBUG", "not possible"),
+        ("ERROR", "of another thread"),
+        ("ERROR", "afterwards"),
+    ]
+    assert errors(inside) == errors(outside) == ["not possible", "of another thread"]
+    assert logger.counts == {"VERBOSE": 1, "ERROR": 2}
+
+
+class TestExplained:
+    def test_reasons_and_advice(self):
+        messages = [Message("ERROR", "cudaError 35"), Message("INFO", "bye")]
+        first, second, last = explained("it failed", messages).splitlines()
+        assert (first, second) == ("it failed", "  cudaError 35")
+        assert last.startswith("  TRT051: ")
+        assert explained("it failed", [], ["who knows"]) == "it failed\n  who knows"
+        assert "TensorRT logged no error" in explained("it failed", [])
+
+    # As TensorRT 8.6 and 10 log it.
+    @pytest.mark.parametrize(
+        ("severity", "text", "named"),
+        [
+            ("ERROR", "3: getPluginCreator could not find plugin: Mish_TRT version: 1", "'Mish_TRT', version 1:"),
+            (
+                "ERROR",
+                "INVALID_ARGUMENT: getPluginCreator could not find plugin Mine version 1.0",
+                "'Mine', version 1.0:",
+            ),
+            (
+                "INFO",
+                "Plugin not found with node attribute namespace: using pluginName: Mine, pluginVersion: 2, "
+                "pluginNamespace:",
+                "'Mine', version 2:",
+            ),
+        ],
+    )
+    def test_a_plugin_that_is_not_there_is_named(self, severity, text, named, monkeypatch):
+        for there, todo in ((True, "init_libnvinfer_plugins"), (False, "has no plugins")):
+            monkeypatch.setattr("helpers.logger.has", lambda name, there=there: there)
+            monkeypatch.setattr("helpers.logger.runs_other_versions", lambda: False)
+            lines = explained("it failed", [Message(severity, text)] * 2).splitlines()
+            (line,) = (one for one in lines if "there is" in one)
+            assert line.startswith(f"  there is no plugin {named}")
+            assert todo in line
 
 
 def test_a_real_error_of_the_library_arrives():

@@ -41,6 +41,32 @@ def test_the_weights_outlive_the_parser():
     assert len(plan) > LENET.stat().st_size // 2
 
 
+def test_a_plugin_that_is_not_there_is_named_with_its_node():
+    with pytest.raises(OnnxParseError) as caught:
+        parse_onnx(model(helper.make_node("Mine_TRT", ["x"], ["y"])).SerializeToString())
+    assert caught.value.errors[0].operator in ("Mine_TRT", "")
+    text = str(caught.value)
+    assert "node 'number 0' (Mine_TRT): " in text or "node 'number 0': " in text
+    assert "there is no plugin 'Mine_TRT', version 1: " in text
+    assert text.splitlines()[-1].startswith("  TRT006: ")
+    assert caught.value.messages
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["m.onnx"]])
+def test_what_is_neither_a_file_nor_bytes(wrong):
+    with pytest.raises(TypeError, match=f"a model is a file or bytes, not {type(wrong).__name__}$"):
+        parse_onnx(wrong)
+
+
+def test_other_arguments_that_are_wrong(tmp_path):
+    with pytest.raises(TypeError, match=r"not ModelProto: give model\.SerializeToString"):
+        parse_onnx(onnx.load(LENET))
+    with pytest.raises(TypeError, match="name=3"):
+        parse_onnx(LENET, name=3)
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        parse_onnx(tmp_path)
+
+
 def test_a_missing_file():
     with pytest.raises(FileNotFoundError, match="no ONNX model nowhere.onnx"):
         parse_onnx("nowhere.onnx")

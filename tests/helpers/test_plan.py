@@ -24,7 +24,7 @@ import helpers.trt
 from helpers import atomic, trust
 from helpers.builder import BuildOptions, build_plan
 from helpers.device import Gpu
-from helpers.model_files import model_sha256
+from helpers.model_files import NotAModel, first_look, model_sha256
 from helpers.plan import (
     PlanDamaged,
     PlanError,
@@ -39,6 +39,7 @@ from helpers.plan import (
     read_sidecar,
     save_plan,
     sidecar,
+    ultralytics_plan,
 )
 from helpers.trt import FLAVOUR, VERSION, has
 
@@ -852,3 +853,71 @@ class TestModelDigest:
         first = model_sha256(tmp_path / "m.onnx")
         (tmp_path / "deep.data").write_bytes(b"1235")
         assert model_sha256(tmp_path / "m.onnx") != first
+
+
+class TestUltralytics:
+    """Engines of Ultralytics: 4 bytes of length and a JSON text stand before the plan."""
+
+    TEXT = json.dumps({"stride": 32, "names": {"0": "thing"}}).encode()
+
+    def engine(self, folder, plan, text=TEXT, length=None):
+        path = folder / "yolo.engine"
+        path.write_bytes(struct.pack("<I", len(text) if length is None else length) + text + plan)
+        return path
+
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_load_plan_says_what_it_is(self, tmp_path, trusted):
+        with pytest.raises(PlanDamaged, match=r"an Ultralytics engine.*ultralytics_plan\(path\)"):
+            load_plan(self.engine(tmp_path, make_plan()), trusted=trusted)
+
+    def test_check_says_what_it_is(self, tmp_path):
+        with pytest.raises(NotAModel, match="is an Ultralytics engine"):
+            first_look(self.engine(tmp_path, make_plan()))
+
+    def test_it_is_cut_in_two(self, tmp_path):
+        plan = make_plan()
+        metadata, found = ultralytics_plan(self.engine(tmp_path, plan))
+        assert metadata == {"stride": 32, "names": {"0": "thing"}}
+        assert found == plan
+
+    @pytest.mark.parametrize(
+        ("text", "length", "message"),
+        [
+            (b"{}", 1 << 30, "no JSON text"),
+            (b"[1, 2]", None, "no JSON text"),
+            (b'{"a": ', None, "not an Ultralytics engine"),
+            (b"{" * 9999, None, "not an Ultralytics engine"),
+            (b"{}", 1, "no JSON text"),
+            (b'{"a": 1}', 4000, "not an Ultralytics engine"),
+        ],
+    )
+    def test_what_is_none(self, tmp_path, text, length, message):
+        with pytest.raises(PlanDamaged, match=message):
+            ultralytics_plan(self.engine(tmp_path, make_plan(), text, length))
+
+    def test_no_plan_behind_the_text(self, tmp_path):
+        with pytest.raises(PlanDamaged, match="behind its metadata, is empty"):
+            ultralytics_plan(self.engine(tmp_path, b""))
+        with pytest.raises(PlanDamaged, match="behind its metadata, is not a TensorRT plan"):
+            ultralytics_plan(self.engine(tmp_path, bytes(100)))
+        with pytest.raises(PlanNotFound):
+            ultralytics_plan(tmp_path / "lost.engine")
+
+
+def test_a_model_is_no_plan(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x09\x12\x07pytorch" + bytes(100))
+    with pytest.raises(PlanDamaged, match=r"it may be an ONNX model, of which build_plan\(parse_onnx\(path\)\)"):
+        load_plan(tmp_path / "m.onnx", trusted=True)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"bytes of a plan"])
+def test_what_is_no_path(wrong):
+    for call in (load_plan, read_sidecar, sidecar, ultralytics_plan, lambda path: save_plan(path, make_plan())):
+        with pytest.raises(TypeError, match=f"give the path of a plan's file, not {type(wrong).__name__}"):
+            call(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["plan"]])
+def test_what_has_no_header(wrong):
+    with pytest.raises(TypeError, match="a plan is a file or bytes, not"):
+        read_header(wrong)

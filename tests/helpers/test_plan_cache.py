@@ -373,3 +373,15 @@ def test_processes_share_a_cache(cache, plan, other_plan, tmp_path, caplog):
             expected = (plan, other_plan)[i % 2]
             assert cache.get_or_build(b"model %d" % i, None, Build(expected)) == expected
     assert not any(file.endswith(".part") for file in os.listdir(cache.folder))
+
+
+def test_wrong_arguments(tmp_path):
+    with pytest.raises(TypeError, match="give the path of a folder"):
+        PlanCache(3)
+    with pytest.raises(TypeError, match="limit='4GB': give a whole number of bytes"):
+        PlanCache(tmp_path, "4GB")
+    cache = PlanCache(tmp_path)
+    with pytest.raises(TypeError, match="build is bytes: give a function"):
+        cache.get_or_build(b"model", {}, b"a plan")
+    with pytest.raises(TypeError, match="a model is a file or bytes, not int"):
+        cache.key(3)

@@ -15,6 +15,7 @@ from helpers.trt import has
 from helpers.workbook.recordings import ROOT
 
 LENET = ROOT / "data" / "lenet.onnx"
+ONES = np.ones((2, 1, 28, 28), np.float32)
 PROFILE = {"image": ((1, 1, 28, 28), (8, 1, 28, 28), (8, 1, 28, 28))}
 needs_build = pytest.mark.skipif(not has("ahead_of_time"), reason="needs a TensorRT that builds without a GPU")
 
@@ -51,6 +52,8 @@ class TestRelativeError:
     def test_refuses_zeros(self):
         with pytest.raises(ValueError, match="zeros"):
             relative_error(np.ones(3), np.zeros(3))
+        with pytest.raises(ValueError, match="empty"):
+            relative_error(np.ones(0), np.ones(0))
 
     def test_nan_is_not_a_small_error(self):
         assert not relative_error(np.array([np.nan]), np.ones(1)) < 1
@@ -85,6 +88,55 @@ class TestQuantize:
     def test_without_batches(self):
         with pytest.raises(ValueError, match="no calibration batches"):
             quantize(LENET, [])
+
+    @pytest.mark.parametrize(
+        ("batches", "error", "message"),
+        [
+            (None, TypeError, "batches is NoneType: give a list of mappings"),
+            (5, TypeError, "batches is int"),
+            (ONES, TypeError, "batches is ndarray"),
+            ({"image": ONES}, TypeError, "batches is dict"),
+            ([ONES], TypeError, r"batch 0 is ndarray: give a mapping, \{'image': array\}"),
+            ([{"img": ONES}], ValueError, "batch 0 has 'img'; the model takes image"),
+            ([{"image": ONES, "x": ONES}], ValueError, "batch 0 has 'image', 'x'"),
+            ([{}], ValueError, "batch 0 has nothing"),
+            ([{"image": ONES.tolist()}], TypeError, "'image' is list; give a NumPy array"),
+            ([{"image": ONES.astype(np.uint8)}], TypeError, r"'image' is uint8, .* use \.astype\(np\.float32\)"),
+            ([{"image": ONES[0]}], ValueError, r"shape \(1, 28, 28\), the model takes \(batch, 1, 28, 28\)"),
+            ([{"image": ONES[:, :, :20]}], ValueError, r"shape \(2, 1, 20, 28\), the model takes"),
+            ([{"image": ONES[:0]}], ValueError, "'image' is empty"),
+            ([{"image": ONES}, {"image": ONES * np.nan}], ValueError, "batch 1: 'image' has NaN or infinities"),
+            ([{"image": ONES}, {"image": ONES + np.inf}], ValueError, "batch 1: 'image' has NaN or infinities"),
+        ],
+    )
+    def test_wrong_batches(self, batches, error, message):
+        with pytest.raises(error, match=message):
+            quantize(LENET, batches)
+
+    def test_what_the_batches_raise_passes_through(self):
+        def batches():
+            yield {"image": ONES}
+            raise OSError("the picture is gone")
+
+        with pytest.raises(OSError, match="the picture is gone"):
+            quantize(LENET, batches())
+
+    @pytest.mark.filterwarnings("ignore:All-NaN")
+    def test_numbers_that_become_infinite_inside(self):
+        with pytest.raises(ValueError, match="computes infinities or NaN"):
+            quantize(LENET, [{"image": ONES * 3e38}])
+
+    def test_a_model_that_onnx_runtime_cannot_run(self):
+        model = onnx.load(LENET)
+        model.graph.node[0].op_type = "Unheard"
+        with pytest.raises(ValueError, match="ONNX Runtime cannot quantize this model: "):
+            quantize(model, [{"image": ONES}])
+
+    def test_no_model(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="there is no model"):
+            quantize(tmp_path / "lost.onnx", [{"image": ONES}])
+        with pytest.raises(TypeError, match="a model is a file"):
+            quantize(None, [{"image": ONES}])
 
     def test_warns_of_nothing(self, images, caplog):
         quantize(LENET, [{"image": images[:8]}])

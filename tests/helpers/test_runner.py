@@ -2,6 +2,7 @@
 what it says to bad input. Real engines run in test_runner_gpu.py."""
 
 import gc
+import logging
 import threading
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from helpers.engine import EngineError
 from helpers.logger import get_logger
 from helpers.runner import Call, Runner
 from helpers.tensors import DeviceArray
-from helpers.trt import trt
+from helpers.trt import MissingCapability, trt
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
 SHIFT = np.full((2, 4), 100, np.float32)
@@ -590,6 +591,36 @@ def test_an_engine_that_cannot_be_captured_runs_all_the_same(run, monkeypatch, e
     for round in range(5):
         assert is_right(run(x=X + round, shift=SHIFT), X + round)
     assert asked == [run._handle] * graphs, "asked for once"
+
+
+def test_a_capture_that_fails_leaves_no_error_in_the_log(run, monkeypatch, caplog):
+    """As an engine whose kernels cannot be captured says it: in TensorRT's log, while the stream is capturing."""
+    execute = pretend_gpu.PretendedContext.execute_async_v3
+
+    def refuse_capture(self, handle):
+        if pretend_gpu.STREAMS[handle].capturing:
+            return pretend_gpu._refuse("operation not permitted when stream is capturing")
+        return execute(self, handle)
+
+    monkeypatch.setattr(pretend_gpu.PretendedContext, "execute_async_v3", refuse_capture)
+    caplog.set_level(logging.INFO)
+    graphs = bool(run._graphs)
+    for round in range(5):
+        assert is_right(run(x=X + round, shift=SHIFT), X + round)
+    assert [(r.levelname, r.message.rpartition(": ")[2]) for r in caplog.records] == [
+        ("INFO", "operation not permitted when stream is capturing")
+    ] * graphs
+
+
+def test_without_a_gpu_it_says_so_before_it_names_what_is_not_installed(monkeypatch):
+    def refuse(*names):
+        raise MissingCapability(f"this machine lacks {', '.join(names)}")
+
+    monkeypatch.setattr("helpers.runner.require", refuse)
+    monkeypatch.setattr("helpers.runner.cuda", None)
+    for plan in ("lost.plan", b"plan", None):
+        with pytest.raises(MissingCapability, match="this machine lacks gpu"):
+            Runner(plan)
 
 
 def test_a_graph_that_needs_its_context_gets_it(run, monkeypatch):

@@ -12,6 +12,7 @@ from helpers.tensors import (
     check_output,
     device_array,
     on_device,
+    read_specs,
 )
 
 FLOAT = np.dtype(np.float32)
@@ -246,3 +247,12 @@ def test_a_dtype_without_numpy_is_a_type_error():
 def test_memory_of_the_cpu_is_not_the_gpus():
     assert not on_device(np.zeros(3))
     assert not on_device([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("engine", "profile", "message"),
+    [(None, 0, "engine is NoneType"), (b"plan", 0, "engine is bytes: load_engine"), (object(), "0", "profile='0'")],
+)
+def test_what_is_no_engine_or_profile(engine, profile, message):
+    with pytest.raises(TypeError, match=message):
+        read_specs(engine, profile)
