@@ -479,6 +479,10 @@ def test_operators_that_were_refused_alone_are_told():
     assert [(p.severity, p.where, p.advice) for p in report.problems] == [
         ("error", "ScatterND 'vote'", "TRT027"), ("warning", "Resize 'shrink'", "TRT028"),
     ]  # fmt: skip
+    operators[1].nodes = ["Resize 'other'"]
+    report = report_of("TensorRT's parser refuses it: reduction", "ScatterND 'vote'", operators=operators)
+    advise(report, [kind_of("TRT036", "Resize 'shrink'")], [])
+    assert (report.problems[1].where, report.problems[1].advice) == ("Resize 'other'", "TRT028")  # by its message
     report = Report("m", operators=operators)  # nothing was refused
     advise(report, [], [])
     assert report.problems == []

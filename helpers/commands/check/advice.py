@@ -125,7 +125,8 @@ class _Book:
         for kind in self.kinds:
             if by_message and kind["advice"] == by_message.id:
                 return kind["nodes"]
-        return [operator.type for operator in self.operators.values() if _is_bad(operator)]
+        bad = [operator for operator in self.operators.values() if _is_bad(operator)]
+        return [node for operator in bad for node in operator.nodes or [operator.type]]
 
     def _elsewhere(self, advice: Advice, operator: str) -> tuple[str, str]:
         """Returns cause and cure, with the other releases that build an operator which this one has not."""
@@ -142,9 +143,9 @@ class _Book:
         for operator in self.operators.values():
             if not _is_bad(operator) or operator.type in blamed or not operator.reason:
                 continue
-            kind = self.by_operator.get(operator.type)
+            kind = self._kind(some(operator.nodes) or operator.type, operator.type)
             known = by_id(kind["advice"]) if kind else advice_for(operator.reason)
-            where = some(kind["nodes"]) if kind else operator.type
+            where = some(operator.nodes or (kind["nodes"] if kind else [operator.type]))
             what = f"alone, it is refused too ({operator.verdict}): {operator.reason}"
             yield "warning", what, (known or OTHERWISE).cure, where, known.id if known else ""
 

@@ -71,8 +71,8 @@ class Problem:
 
     @property
     def reason(self) -> str:
-        """The line that says why: the cause if it is known, else the first line of ``what`` that says more than the name
-        of a node. How TensorRT died is said as it is."""
+        """The line that says why: the cause if it is known, else the first of ``what`` that does not only name a node.
+        How TensorRT died is said as it is."""
         lines = [line for line in self.what.splitlines() if line.strip()]
         telling = [line for line in lines if not re.search(r"(?i)Invalid Node - \S*$|refuses it: false$", line)]
         cause = "" if "crashes TensorRT (" in self.what else self.cause
@@ -96,6 +96,7 @@ class Operator:
     """An operator of the model: ``opset`` is the version of the opset that defined it as it is used here.
 
     ``reason`` is TensorRT's, for a verdict that is not good; ``elsewhere`` maps other releases to the atlas' verdict.
+    ``nodes`` names the first nodes that TensorRT refused alone.
     """
 
     domain: str
@@ -105,6 +106,7 @@ class Operator:
     verdict: str = NOT_TRIED
     reason: str = ""
     elsewhere: dict[str, str] = field(default_factory=dict)
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass
