@@ -373,6 +373,19 @@ def test_a_good_model_needs_no_search(worker):
     assert asked.calls == ["warm_up", "facts", "kinds", "parse", "build_as_proposed"]
 
 
+@builds
+def test_a_hostile_name_does_not_fill_the_report(worker):
+    model = baked_batch()
+    name = "'\x1b[2J" + "x" * 4000
+    model.graph.input[0].name = model.graph.node[0].input[0] = name
+    model.graph.node[0].name = name
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = name
+    report = check(model, build=True, worker=worker)
+    assert report.verdict == BUILT
+    assert len(report.to_json()) < 20_000
+    assert "\x1b" not in str(report)
+
+
 # Values of shape inputs
 
 

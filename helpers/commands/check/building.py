@@ -17,7 +17,7 @@ from typing import Any
 from ...advice import advice_for
 from .findings import some
 from .report import BAD_SHAPES, CONVERTIBLE, NO_SHAPES, NO_VALUES, NOT_CONVERTIBLE, ONLY_FOLDED, Report
-from .shapes import Ranges, as_text, options, propose_profile
+from .shapes import NAME, Ranges, options, propose_profile, told
 
 LARGEST_TRIAL = 1 << 22  # values of an input that ONNX Runtime is given beside a build that went well
 SEARCH = 20.0  # seconds that the search in ONNX Runtime may take, before TensorRT builds with what it found
@@ -118,7 +118,7 @@ class Building:
         with suppress(LimitReached):  # the build is done
             judged, _ = self.attempt(f"{_JUDGE}:refused", self.path, self.shapes, self.values)
             if refusal := judged["refusal"] if judged else None:
-                what = f"it builds, but the given shapes do not fit: with {_told(refusal['at'])}"
+                what = f"it builds, but the given shapes do not fit: with {told(refusal['at'])}"
                 what += f" it says: {refusal['text']}"
                 self.report.add("warning", what, "give a range that this node takes", refusal["node"])
 
@@ -135,7 +135,7 @@ class Building:
         what, where = f"the given shapes do not fit ({given}): {message}", ""
         if refusal:
             what, where = (
-                f"the given shapes do not fit: with {_told(refusal['at'])} it says: {refusal['text']}",
+                f"the given shapes do not fit: with {told(refusal['at'])} it says: {refusal['text']}",
                 refusal["node"],
             )
         report.add("warning", what, "give shapes that this node takes, or none: then the check searches some", where)
@@ -162,7 +162,7 @@ class Building:
         if found["profiles"] and others:
             return self.refused(others[-1])
         if found["refusal"]:
-            tried = f"of {found['runs']} candidates, {_told(found['refusal']['at'])} came furthest"
+            tried = f"of {found['runs']} candidates, {told(found['refusal']['at'])} came furthest"
             what, where = (
                 f"no shapes that fit were found; {tried}: {found['refusal']['text']}",
                 found["refusal"]["node"],
@@ -197,10 +197,10 @@ class Building:
         built, _ = self.attempt(f"{_TRIAL}:build_folded", self.path, shapes)
         if not built or built["plan_bytes"] is None:
             return False
-        given = " ".join(f"{name}:{list(shape)}".replace(" ", "") for name, shape in shapes.items())
+        given = " ".join(f"{name[:NAME]}:{list(shape)}".replace(" ", "") for name, shape in shapes.items())
         command = f"polygraphy surgeon sanitize MODEL.onnx --override-input-shapes {given} --fold-constants"
         what = "as it is TensorRT refuses it; with its shapes fixed to "
-        what += f"{_told(shapes)} and its constants folded, it builds\n{message}"
+        what += f"{told(shapes)} and its constants folded, it builds\n{message}"
         todo, advice = f"do that: {command} -o FOLDED.onnx, or use onnxsim", advice_for(message)
         self.report.add("warning", what, todo, "", advice.id if advice else "")
         self.report.built = False
@@ -210,7 +210,7 @@ class Building:
         """Warns of axes that are declared as dynamic, and take one size only."""
         for one in stuck:
             what = f"axis {one['axis']} of {one['input']!r} is dynamic, but only {one['size']} was found to fit"
-            what += f": with {_told(one['at'])} it says: {one['text']}"
+            what += f": with {told(one['at'])} it says: {one['text']}"
             if one["node"].startswith("Reshape"):
                 self.report.add("warning", what, "", one["node"], "TRT039")
             else:
@@ -224,7 +224,3 @@ def _is_fixed(shape: list | None) -> bool:
 
 def _volume(ranges: tuple) -> int:
     return math.prod(ranges[2])
-
-
-def _told(shapes: dict) -> str:
-    return " ".join(f"{name}={as_text([shape])}" for name, shape in shapes.items())

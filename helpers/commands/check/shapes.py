@@ -19,6 +19,7 @@ from .report import Tensor
 
 Ranges = dict[str, tuple]  # input name -> (min, opt, max), each a tuple of ints
 LARGEST = 2**31 - 1  # of a dimension
+NAME = 300  # characters of a name that are shown
 
 # What the name of a dynamic axis, or else its place, makes of it.
 KINDS = (
@@ -174,6 +175,11 @@ def as_text(ranges: Sequence[Sequence[int | str]], between: str = ",", within: s
     """Writes shapes as ``--shapes`` reads them; one where all are alike: "1x3x48x64,1x3x48x320,8x3x48x640"."""
     parts = [within.join(map(str, one)) for one in ranges]
     return parts[0] if len(set(parts)) == 1 else between.join(parts)
+
+
+def told(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Writes one shape of each input for a reader: "x=1x3x48x64 y=1x7". Very long names are cut."""
+    return " ".join(f"{name[:NAME]}={as_text([shape])}" for name, shape in shapes.items())
 
 
 def options(shapes: Mapping[str, Sequence], values: Mapping[str, Sequence]) -> str:
