@@ -13,7 +13,7 @@ import difflib
 import graphlib
 import os
 from collections import ChainMap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,21 +48,23 @@ def to_fp16(model: str | os.PathLike | bytes | onnx.ModelProto, keep: Collection
     """
     import onnx
     import onnx.inliner  # not there unless imported
+    from google.protobuf.message import EncodeError
 
-    if isinstance(keep, (str, bytes)) or not all(isinstance(name, str) for name in keep):
+    names: list[Any] = list(keep) if isinstance(keep, Iterable) and not isinstance(keep, (str, bytes)) else [None]
+    if not all(isinstance(name, str) for name in names):
         raise TypeError(f"keep={keep!r:.80}: give a list of names of nodes, keep=['…']")
     half = load_onnx(model)
     if half.functions:
         half = onnx.inliner.inline_local_functions(half)
-    _check_kept(set(keep), half.graph)
+    _check_kept(set(names), half.graph)
     for graph in _graphs(half.graph):
         _sort(graph)
     try:
         half = onnx.shape_inference.infer_shapes(half)  # all that is needed of it are types
-    except (ValueError, onnx.shape_inference.InferenceError) as error:  # ValueError: it is larger than 2 GB
+    except (ValueError, EncodeError, onnx.shape_inference.InferenceError) as error:  # EncodeError: of more than 2 GB
         raise ValueError(f"onnx cannot tell the types of the model's tensors: {error}") from error
     half.ir_version = max(half.ir_version, 4)  # before, each weight had to be an input as well
-    _Converter(half, set(keep)).convert()
+    _Converter(half, set(names)).convert()
     return half
 
 
@@ -150,7 +152,7 @@ class _Converter:
 
     def _as(self, name: str, wanted: int, scope: _Scope, done: list, reader: str) -> str:
         """Returns the name of a tensor in the type that is wanted; appends a Cast to ``done`` if need be."""
-        if scope.now[name] == wanted:
+        if scope.now.get(name, FP32) == wanted:
             return name
         if (name, wanted) not in scope.casts:
             fresh = self._fresh(f"{name}_fp{16 if wanted == FP16 else 32}")
@@ -234,15 +236,16 @@ class _Converter:
             return [_Parameter("", False)] * len(node.input), [_Parameter("", False)] * len(node.output)
         allowed = {each.type_param_str: each.allowed_type_strs for each in schema.type_constraints}
 
-        def parameter(formal: Any) -> _Parameter:
-            variadic = not formal.is_homogeneous  # each may have a type of its own
-            return _Parameter(
-                "" if variadic else formal.type_str, "tensor(float16)" in allowed.get(formal.type_str, ())
-            )
+        def parameter(formals: Any, index: int) -> _Parameter:
+            if not formals:
+                return _Parameter(None, False)
+            formal = formals[min(index, len(formals) - 1)]
+            half = "tensor(float16)" in allowed.get(formal.type_str, ())
+            return _Parameter(formal.type_str if formal.is_homogeneous else None, half)
 
         found = []
         for names, formals in ((node.input, schema.inputs), (node.output, schema.outputs)):
-            found.append([parameter(formals[min(i, len(formals) - 1)]) for i in range(len(names))])
+            found.append([parameter(formals, index) for index in range(len(names))])
         if node.op_type == "Resize":
             found[0][1:] = [each._replace(half=False) for each in found[0][1:]]  # what it computes shapes with
         return found[0], found[1]
@@ -300,7 +303,8 @@ def _halve_attributes(node: onnx.NodeProto) -> None:
     import onnx
 
     for attribute in node.attribute:
-        if node.op_type == "Cast" and attribute.name == "to" and attribute.i == FP32:
+        made = node.op_type in ("Cast", "DequantizeLinear") and attribute.name in ("to", "output_dtype")
+        if made and attribute.i == FP32:
             attribute.i = FP16
         elif node.op_type == "ConstantOfShape" and attribute.t.data_type == FP32:
             _check_range({"": attribute.t}, {"": [_label(node)]})
