@@ -118,7 +118,7 @@ CAPABILITIES: dict[str, Capability] = {
     "progress_monitor": Capability(
         lambda: hasattr(trt, "IProgressMonitor"),
         "watch and cancel a build",
-        "TensorRT 10 or later, and tensorrt_rtx",
+        "TensorRT 9.1 or later, and tensorrt_rtx",
     ),
     "weak_typing": Capability(
         lambda: _enum_has("BuilderFlag", "FP16"),
@@ -128,7 +128,7 @@ CAPABILITIES: dict[str, Capability] = {
     "strong_typing": Capability(
         lambda: _enum_has("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"),
         "take precisions from the network alone",
-        "TensorRT 10 or later, and tensorrt_rtx",
+        "TensorRT 9.1 or later, and tensorrt_rtx",
     ),
     "version_compatible": Capability(
         _version_compatible,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas
 
 OLDEST_PYTHON = (3, 10)
-OLDEST_CUDA = 12
-OLDEST_GPU = (7, 5)  # the compute capability that TensorRT 10 and later ask for
+OLDEST_CUDA = 12  # of the driver: TensorRT 10.13.2 was the first without CUDA 11
+OLDEST_GPU = (7, 5)  # the compute capability that TensorRT 10.5 and later ask for
 PACKAGES = {"NumPy": "numpy", "ONNX": "onnx", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
 USUAL_TOOLKIT = Path("/usr/local/cuda")  # where NVIDIA's installer puts it, without putting it on the PATH
 CUDA_PACKAGES = {"pycuda": "PyCUDA", "cuda_bindings": "cuda-bindings"}  # capability -> name
@@ -112,7 +112,7 @@ def _machine() -> Iterator[Row]:
         yield Row("NVIDIA driver", "none", False, todo)
         return
     old = found.cuda_version[0] < OLDEST_CUDA
-    todo = f"update the driver: TensorRT 10 and later need one for CUDA {OLDEST_CUDA} or later" if old else ""
+    todo = f"update the driver: TensorRT 10.13.2 and later need one for CUDA {OLDEST_CUDA} or later" if old else ""
     yield Row("NVIDIA driver", f"up to CUDA {_dotted(found.cuda_version)}", not old, todo)
     if not found.gpus:
         yield Row("GPU", "the driver shows none", False, "see what nvidia-smi says, and unset CUDA_VISIBLE_DEVICES")
@@ -124,7 +124,7 @@ def _gpu(number: int, gpu: Gpu) -> Row:
     value = f"{gpu.name}, compute capability {_dotted(gpu.compute_capability)}, {gpu.memory / 2**30:.0f} GiB"
     old = gpu.compute_capability < OLDEST_GPU
     needed = f"which need compute capability {_dotted(OLDEST_GPU)}"
-    todo = f"too old for TensorRT 10 and later, {needed}: work as without a GPU"
+    todo = f"too old for TensorRT 10.5 and later, {needed}: work as without a GPU"
     return Row(f"GPU {number}", value, not old, todo if old else "")
 
 

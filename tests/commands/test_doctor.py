@@ -73,7 +73,7 @@ def test_gpus_are_named_with_their_compute_capability(machine):
 def test_a_driver_that_is_too_old_or_shows_no_gpu(machine):
     machine(Driver((11, 4), ()))
     found = rows()
-    assert "update the driver" in found["NVIDIA driver"].todo
+    assert "update the driver: TensorRT 10.13.2 and later need" in found["NVIDIA driver"].todo
     assert "CUDA_VISIBLE_DEVICES" in found["GPU"].todo
 
 
