@@ -1,11 +1,14 @@
 """Engines that run, on a real GPU: results, shapes, memory, interoperation, and every bad input."""
 
 import gc
+import logging
 import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from helpers.buffers import cuda
 from helpers.builder import build_plan
@@ -466,3 +469,59 @@ def test_not_enough_memory_is_a_memory_error():
     for name in BACKENDS:
         with cuda(name) as backend, pytest.raises(MemoryError, match="bytes left"):
             backend.allocate(1 << 46)
+
+
+IF = """<ir_version: 8, opset_import: ["": 17]> g (float[n,8] x, bool flag) => (float[n,4] y) {
+    a = Relu (x)
+    o = If (flag) <
+        then_branch = then () => (float[n,8] t) { t = Mul (a, k) },
+        else_branch = else () => (float[n,8] e) { e = Neg (a) }>
+    y = MatMul (o, w)
+}"""
+
+
+@pytest.fixture
+def conditional():
+    """A model with an If, whose condition is an input: no CUDA graph can hold it."""
+    model = onnx.parser.parse_model(IF)
+    weights = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in (("w", weights), ("k", np.float32([0.5])))
+    )
+    return model, weights
+
+
+CONDITION = {"profiles": [{"x": ((1, 8), (4, 8), (16, 8))}], "clear_flags": ["TF32"]}
+
+
+def is_right(run, weights, tolerance):
+    x = np.random.default_rng(1).standard_normal((4, 8)).astype(np.float32)
+    for _ in range(3):
+        for flag in (True, False):
+            expected = np.maximum(x, 0) * (0.5 if flag else -1) @ weights
+            np.testing.assert_allclose(run(x=x, flag=np.array(flag))["y"], expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_capture_that_fails_leaves_no_error_in_the_log(conditional, caplog):
+    from helpers.runner import Runner
+
+    model, weights = conditional
+    plan = build_plan(parse_onnx(model.SerializeToString()), **CONDITION)
+    caplog.set_level(logging.INFO)
+    with Runner(plan) as run:
+        caplog.clear()
+        is_right(run, weights, 1e-4)
+        told = [record for record in caplog.records if record.name == "helpers.runner"]
+        assert len(told) == (run._graphs == 0 and has("cuda_bindings"))
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_branches_in_fp16(conditional):
+    from helpers.precision import to_fp16
+    from helpers.runner import Runner
+
+    model, weights = conditional
+    flags = ["FP16"] if has("weak_typing") else []
+    plan = build_plan(parse_onnx(to_fp16(model).SerializeToString()), flags=flags, **CONDITION)
+    with Runner(plan) as run:
+        is_right(run, weights, 2e-2)
