@@ -42,7 +42,7 @@ from .shapes import Ranges, check_given, options, shapes_of, values_of
 
 TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
-_TRIAL, _FACTS, _KINDS = (f"{__package__}.{name}" for name in ("trial", "model_facts", "kinds"))
+_TRIAL, _FACTS, _KINDS = f"{__package__}.trial", f"{__package__}.model_facts", f"{__package__}.kinds"
 TEXT = 300  # characters of a summary's cause
 
 
@@ -242,7 +242,7 @@ class _Check:
         if not self.read(narrow_int64=not here["int64"]):
             return False
         check_given(report.inputs, shapes, values)
-        recall_operators(report)
+        recall_operators(report, self.facts)
         return self.parse(build, shapes, values)
 
     def parse(self, build: bool, shapes: Ranges, values: Ranges) -> bool:

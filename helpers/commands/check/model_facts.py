@@ -189,6 +189,16 @@ def constants(graph) -> dict:
     return found
 
 
+def known_at_build(graph) -> set[str]:
+    """Returns the names of tensors whose values TensorRT knows when it builds: constants, shapes, and what is computed
+    of these alone."""
+    known = set(constants(graph))
+    for node in graph.node:
+        if node.op_type in SHAPES or (node.input and known.issuperset(filter(None, node.input))):
+            known.update(node.output)
+    return known
+
+
 def _constant(attribute):
     """Returns the onnx.TensorProto that an attribute of Constant stands for; None where it stands for none."""
     from onnx import helper
@@ -284,10 +294,7 @@ class _Uses:
         graph = read_model(path).model.graph
         self.opset, self.types = opset, infer(path)[0]
         self.constants = {name: tensor for one in all_graphs(graph) for name, tensor in constants(one).items()}
-        self.fixed = set(self.constants)  # when TensorRT builds: it knows shapes then, and what is computed of them
-        for node in graph.node:
-            if node.op_type in SHAPES or (node.input and self.fixed.issuperset(filter(None, node.input))):
-                self.fixed.update(node.output)
+        self.fixed = known_at_build(graph) | self.constants.keys()
 
     def of(self, node) -> tuple[str, bool]:
         """Returns the use, and whether all inputs after the first are known when TensorRT builds."""

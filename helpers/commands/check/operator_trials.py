@@ -9,8 +9,10 @@ Standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from .atlas import known_verdicts
+from .atlas import read_atlas
+from .releases import known_in, uses_in
 from .report import (
     BUILDS,
     CRASHES,
@@ -26,31 +28,33 @@ from .report import (
 )
 
 OPERATORS = 40  # that are tried alone; those that the parser blamed come first
+PLACES = 6  # nodes of each that are tried: one of each use, and some more
 WORST_FIRST = (CRASHES, NOT_SUPPORTED, NEEDS_CONSTANT, DOES_NOT_BUILD, PARSED, BUILDS)
 _TRY_NODE = f"{__package__}.node_trial:try_node"
 
 
-def recall_operators(report: Report) -> None:
-    """Sets ``elsewhere`` of each operator of the report, from the atlas."""
-    for operator in report.operators:
-        if not operator.domain:
-            known = known_verdicts(operator.type)
-            operator.elsewhere = {name: verdict for name, verdict in known.items() if name != report.tensorrt}
+def recall_operators(report: Report, facts: dict) -> None:
+    """Sets ``elsewhere`` of each operator of the report: what other releases make of it as this model uses it."""
+    for operator, row in zip(report.operators, facts["operators"], strict=True):
+        for release in read_atlas()["runs"]:
+            if release != report.tensorrt:
+                operator.elsewhere[release] = known_in(release, operator.domain, operator.type, uses_in(row)).text
 
 
 def judge_operators(
     report: Report, facts: dict, path: str, attempt: Callable, stage: str, message: str | None, errors: list[dict]
 ) -> None:
-    """Sets ``verdict`` and ``reason`` of each operator of the report.
+    """Sets ``verdict``, ``reason`` and ``nodes`` of each operator of the report.
 
     ``stage`` says how far the whole model was to go, "parsed" or "built", ``message`` why it did not get there (None:
     it did), ``errors`` what the parser blamed, as ``trial.parse`` gives it. ``attempt`` calls a function in
     the worker; what it raises passes through, and then the verdicts are those so far.
+
+    A parser may stop at the first node that it cannot take, so what it did not blame is tried alone.
     """
     blamed: dict[str, list[dict]] = {}
     for error in errors:
         blamed.setdefault(error["kind"], []).append(error)
-    names_all = bool(errors) and all(error["operator"] for error in errors)
     first, others = [], []  # to try, with the places of their nodes
     for operator, row in zip(report.operators, facts["operators"], strict=True):
         if message is None:
@@ -60,61 +64,68 @@ def judge_operators(
             text = blamed[operator.type][0]["text"]
             operator.verdict, operator.reason = NEEDS_CONSTANT if "constant" in text else NOT_SUPPORTED, text
             places = [place for error in blamed[operator.type] for place in error["places"]]
-            first.append((operator, list(dict.fromkeys(places + row[4]))))
-        elif names_all:
-            operator.verdict = PARSED  # a parser that names operators has named every one that it cannot take
+            first.append((operator, list(dict.fromkeys(places + row[4]))[: max(NODES, len(row[4]))]))
         else:
             operator.verdict = PARSED if stage == "built" else NOT_TRIED
             others.append((operator, row[4]))
     suspects = first + others
     for operator, places in suspects[:OPERATORS]:
-        _judge(operator, places, path, attempt, and_build=stage == "built")
+        _judge(operator, places[:PLACES], path, attempt, and_build=stage == "built")
     if len(suspects) > OPERATORS:
         what = f"{OPERATORS} kinds of operators were tried alone, and {len(suspects) - OPERATORS:,} more were not"
         report.add("note", what, "mend what was found, and check again")
     if message is None and stage == "parsed" and report.built is None:
-        _warn_of_known(report)
+        _warn_of_known(report, facts)
 
 
 def _judge(operator: Operator, places: list[int], path: str, attempt: Callable, and_build: bool) -> None:
     """Tries nodes of the operator alone. The worst outcome counts; a good one says nothing against the parser."""
-    found = []
-    for place in places[:NODES]:
-        verdict, reason = _try(path, place, attempt, and_build)
-        if verdict != NOT_TRIED:
-            found.append((verdict, reason))
+    found = [_try(path, place, attempt, and_build) for place in places]
+    found = [outcome for outcome in found if outcome.verdict != NOT_TRIED]
     if found:
-        verdict, reason = min(found, key=lambda pair: WORST_FIRST.index(pair[0]))
-        if verdict not in GOOD or operator.verdict in (*GOOD, NOT_TRIED):
-            operator.verdict, operator.reason = verdict, reason
+        worst = min(found, key=lambda outcome: WORST_FIRST.index(outcome.verdict))
+        if worst.verdict not in GOOD or operator.verdict in (*GOOD, NOT_TRIED):
+            operator.verdict, operator.reason = worst.verdict, worst.reason
+        bad = [outcome.node for outcome in found if outcome.verdict not in GOOD and outcome.node]
+        operator.nodes = bad[:NODES]
 
 
-def _try(path: str, place: int, attempt: Callable, and_build: bool) -> tuple[str, str]:
+class _Outcome(NamedTuple):
+    """What became of a node that was tried alone, and its name."""
+
+    verdict: str
+    reason: str = ""
+    node: str = ""
+
+
+def _try(path: str, place: int, attempt: Callable, and_build: bool) -> _Outcome:
     parsed, failure = attempt(_TRY_NODE, path, place)
     if failure:
-        return CRASHES, failure
+        return _Outcome(CRASHES, failure)
     if not parsed["made"]:
-        return NOT_TRIED, ""
+        return _Outcome(NOT_TRIED)
+    node = parsed.get("node", "")
     if parsed["message"] and and_build:
-        return PARSED, ""  # in the model it was parsed, probably with inputs that TensorRT found to be constant
+        return _Outcome(PARSED)  # in the model it was parsed, probably with inputs that TensorRT found to be constant
     if parsed["message"]:
         constant, failure = attempt(_TRY_NODE, path, place, constant=True)
         would_do = not failure and constant["made"] and not constant["message"]
+        if would_do and not constant.get("computed", True):
+            return _Outcome(PARSED)  # TensorRT computes these inputs itself, from shapes and constants
         reason = parsed["errors"][0]["text"] if parsed["errors"] else parsed["message"]
-        return NEEDS_CONSTANT if would_do else NOT_SUPPORTED, reason
+        return _Outcome(NEEDS_CONSTANT if would_do else NOT_SUPPORTED, reason, node)
     if and_build:
         built, failure = attempt(_TRY_NODE, path, place, and_build=True)
         if failure:
-            return CRASHES, failure
-        if built["message"]:
-            return DOES_NOT_BUILD, built["message"]
-        return BUILDS, ""
-    return PARSED, ""
+            return _Outcome(CRASHES, failure, node)
+        if not built["made"]:
+            return _Outcome(PARSED)
+        return _Outcome(DOES_NOT_BUILD, built["message"], node) if built["message"] else _Outcome(BUILDS)
+    return _Outcome(PARSED)
 
 
-def _warn_of_known(report: Report) -> None:
-    for operator in report.operators:
-        known = known_verdicts(operator.type).get(report.tensorrt) if not operator.domain else None
-        if known == DOES_NOT_BUILD:
+def _warn_of_known(report: Report, facts: dict) -> None:
+    for operator, row in zip(report.operators, facts["operators"], strict=True):
+        if known_in(report.tensorrt, operator.domain, operator.type, uses_in(row)).text == DOES_NOT_BUILD:
             what = f"parses, but {report.tensorrt} built none of the atlas' models with this operator"
             report.add("warning", what, "check again with --build (build=True)", operator.type)
