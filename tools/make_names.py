@@ -31,7 +31,7 @@ from tools.sources import Lived, Sources  # noqa: E402
 TARGET = ROOT / "data" / "names.json"
 KINDS = {"removed_7x": "member", "cpp_only": "C++ only", "enum_member": "value", "attribute": "value"}
 NAMESPACES = {"nvinfer1", "nvonnxparser", "nvcaffeparser1", "nvuffparser"}
-# What makes an object in C++ is the class itself in Python; and classes of another name in Python.
+# What makes an object in C++ is the class itself in Python; classes of another name in Python; what became an argument.
 CLASSES = {
     "nvinfer1::createInferBuilder": "Builder",
     "nvinfer1::createInferRuntime": "Runtime",
@@ -44,6 +44,10 @@ CLASSES = {
     "nvuffparser::createUffParser": "UffParser",
     "nvuffparser::IUffParser": "UffParser",
     "nvinfer1::ErrorCode": "ErrorCodeTRT",
+    "nvinfer1::OptProfileSelector": "IOptimizationProfile.set_shape",
+    "nvinfer1::OptProfileSelector::kMIN": "IOptimizationProfile.set_shape",
+    "nvinfer1::OptProfileSelector::kOPT": "IOptimizationProfile.set_shape",
+    "nvinfer1::OptProfileSelector::kMAX": "IOptimizationProfile.set_shape",
 }
 ABOUT = {
     "in": "releases whose imported Python module has the name",

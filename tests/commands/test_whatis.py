@@ -194,6 +194,7 @@ def test_answers_are_about_what_was_asked():
     assert "FP16" not in "".join(first("BuilderFlag.BF16").code) + first("BuilderFlag.BF16").use
     assert "set_tensor_address" in "".join(first("IExecutionContext.set_shape_input").code)
     assert "third argument" in str(whatis("add_quantize"))
+    assert first("OptProfileSelector::kMAX").use.startswith("profile.set_shape(")
 
 
 @pytest.mark.parametrize(
