@@ -62,6 +62,7 @@ class BuildOptions:
     clear_flags         names of trt.BuilderFlag to clear, e.g. ("TF32",), which is set by default
     optimization_level  0 (fastest build) to 5 (longest search for fast kernels); None: TensorRT's default, 3
     timing_cache        a file with the timings of earlier builds, read and written; ignored where tactics are not timed
+                        and, from TensorRT 9.1 on, at level 0
     progress            show progress bars; ignored without ``progress_monitor``
 
     Raises ValueError for one string or mapping where a list is meant, and TypeError for other wrong types.
