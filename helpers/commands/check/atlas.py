@@ -24,6 +24,7 @@ ATLAS = Path(__file__).parents[3] / "data" / "atlas.json"
 LETTERS = {"built": "b", "constant": "c", "wrong": "w", "parsed": "p", "refused": "r", "crashed": "x"}
 OUTCOMES = tuple(LETTERS)
 BEST_FIRST = OUTCOMES
+MOST = 6  # features that are named
 UNKNOWN, PROBABLE = "unknown", "probably builds"
 WRONG = "computes something else"
 _BAD = {"w": WRONG, "c": NEEDS_CONSTANT, "x": CRASHES, "p": DOES_NOT_BUILD, "r": NOT_SUPPORTED}
@@ -111,7 +112,8 @@ def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
             return Known(None, UNKNOWN)
         if set(letters) == {"c"}:
             return Known(False, NEEDS_CONSTANT)
-        return _accused(_culprit(measured, features, good) or features, set(letters) == {"w"})
+        suspects = [feature for feature in features if not _letters_with(measured, feature) & good]
+        return _accused(_culprit(measured, features, good) or suspects or features, set(letters) == {"w"})
     guilty = _culprit(measured, features, good)
     if guilty:
         return _accused(guilty, _letters_with(measured, guilty[0]) == {"w"})
@@ -119,8 +121,15 @@ def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
 
 
 def _culprit(measured: Mapping[str, str], features: Sequence[str], good: set[str]) -> list[str]:
-    """Returns the features of which each is in no case that does well."""
-    return [f for f in features if (seen := _letters_with(measured, f)) and not seen & (good | {"c"})]
+    """Returns the features that are to blame: no case with one does well, and in some case nothing else can be it."""
+    well = good | {"c"}
+
+    def fine(feature: str) -> bool:
+        return bool(_letters_with(measured, feature) & well)
+
+    suspects = [feature for feature in features if _letters_with(measured, feature) and not fine(feature)]
+    cases = [use.split() for use in measured]
+    return [f for f in suspects if any(f in case and all(map(fine, set(case) - {f})) for case in cases)]
 
 
 def _letters_with(measured: Mapping[str, str], feature: str) -> set[str]:
@@ -136,7 +145,8 @@ def _joined(texts: Sequence[str]) -> list[str]:
     """Joins "not with A" and "not with B" to "not with A, B"."""
     without = [text.removeprefix("not with ") for text in texts if text.startswith("not with ")]
     others = [text for text in texts if not text.startswith("not with ")]
-    return ["not with " + ", ".join(without), *others] if without else others
+    more = f" and {len(without) - MOST} more" if len(without) > MOST else ""
+    return ["not with " + ", ".join(without[:MOST]) + more, *others] if without else others
 
 
 def _summary(measured: Mapping[str, str]) -> Known:

@@ -118,7 +118,7 @@ def elsewhere_line(report: Report) -> str:
         verdicts = [operator.elsewhere.get(release) for operator in refused]
         if all(verdict in good for verdict in verdicts):
             names = ", ".join(operator.type for operator in refused[:3]) + (" …" if len(refused) > 3 else "")
-            return f"{release} has {names} as {PLUGIN}" if PLUGIN in verdicts else f"{release} builds {names}"
+            return f"{release} has {names} as a {PLUGIN}" if PLUGIN in verdicts else f"{release} builds {names}"
     return ""
 
 
