@@ -464,8 +464,8 @@ def test_what_dies_is_tried_once_more(worker):
         report = check(LENET, build=True, worker=Scripted(worker, **{function: [WorkerDied("SIGKILL")]}))
         assert report.built, f"{function}: {report.summary}"
     for function, said in (("parse", "while parsing"), ("build_as_proposed", "while building")):
-        dying = {function: [WorkerDied("SIGKILL")] * 2, "build_with": [WorkerDied("SIGKILL")] * 20}
-        scripted = Scripted(worker, **dying)
+        others = {name: [WorkerDied("SIGKILL")] * 20 for name in ("build_with", "build_folded")}
+        scripted = Scripted(worker, **{**others, function: [WorkerDied("SIGKILL")] * 2})
         report = check(LENET, build=True, worker=scripted)
         assert report.verdict == "not convertible"
         problem(report, f"crashes TensorRT (SIGKILL) {said}")

@@ -270,6 +270,7 @@ def test_a_batch_that_is_baked_in(worker):
     problem = told(report, "axis 0 of 'x' is dynamic, but only 1 was found to fit")
     assert (problem.severity, problem.where, problem.advice) == ("warning", "Reshape 'flatten'", "TRT039")
     assert len(problems(report, "warning")) == 1  # told once
+    assert report.summary.endswith("with guessed shapes: x=1x4x2x2; others do not fit Reshape 'flatten'")
 
 
 @builds
@@ -510,6 +511,35 @@ def test_fail_on(tmp_path):
     for severity, status in (("error", 0), ("warning", 1), ("note", 1)):
         assert command(tmp_path / "m.onnx", "--fail-on", severity).returncode == status
     assert command("nothing.onnx", "--fail-on", "note").returncode == 2
+
+
+def test_judged_for_another_release():
+    for release in ("8.6", "rtx-1.7"):
+        report = check(LENET, release=release)
+        assert report.judged_for
+        assert report.summary
+        assert_schema(report)
+    with pytest.raises(ValueError, match="release '7' is not known"):
+        check(LENET, release="7")
+    for more in ({"build": True}, {"shapes": {"image": (1, 1, 28, 28)}}):
+        with pytest.raises(ValueError, match="nothing can be built for another release"):
+            check(LENET, release="8.6", **more)
+    report = check(LENET, release="8.6", timeout=0.0001)
+    assert (report.verdict, report.exit_code) == ("undecided", 3)
+    assert check(b"<html>", release="8.6").exit_code == 2
+
+
+def test_judging_for_another_release_imports_no_tensorrt(worker):
+    """As where there is none: also not in the worker."""
+    asked = Without(worker, warm_up=AssertionError, parse=AssertionError)
+    assert check(LENET, release="8.6", worker=asked).judged_for
+    assert asked.calls == ["facts", "kinds"]
+    code = (
+        "import sys; sys.modules['tensorrt'] = sys.modules['tensorrt_rtx'] = None;"
+        "import helpers.commands.check.model_facts, helpers.commands.check.kinds, helpers.commands.check.releases"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert done.stderr == ""
 
 
 def test_help_lists_the_exit_status():

@@ -26,7 +26,7 @@ _ABOUT_SHAPES = re.compile(
     r"|empty axis|negative|out of bounds",
     re.IGNORECASE,
 )
-_TRIAL, _JUDGE, _SEARCH = (f"{__package__}.{name}" for name in ("trial", "shape_judge", "shape_search"))
+_TRIAL, _JUDGE = f"{__package__}.trial", f"{__package__}.shape_judge"
 
 
 class LimitReached(Exception):
@@ -144,7 +144,7 @@ class Building:
     def search(self, message: str) -> tuple[str, str]:
         """Builds with candidates of a search, until one does. ``message``: why the first guess did not."""
         report = self.report
-        found, _ = self.attempt(f"{_SEARCH}:search", self.path, self.shapes, self.values, SEARCH)
+        found, _ = self.attempt(f"{__package__}.shape_search:search", self.path, self.shapes, self.values, SEARCH)
         found = found or {"judged": False, "profiles": [], "refusal": None, "stuck": [], "runs": 0}
         refusals = [message]
         guess = {name: list(map(list, ranges)) for name, ranges in self.guess().items()}

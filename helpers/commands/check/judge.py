@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,14 @@ from .advice import advise
 from .building import Building, LimitReached
 from .findings import complaint_of, judge_complaint, judge_facts, some
 from .operator_trials import judge_operators, recall_operators
-from .report import (
-    BAD_SHAPES,
-    CONVERTIBLE,
-    NO_SHAPES,
-    NO_TENSORRT,
-    NO_VALUES,
-    NOT_CONVERTIBLE,
-    ONLY_FOLDED,
-    PARSED,
-    SEVERITIES,
-    UNDECIDED,
-    Problem,
-    Report,
-)
-from .shapes import Ranges, check_given, options, shapes_of, values_of
+from .releases import judge_for, release_of
+from .report import CONVERTIBLE, NO_TENSORRT, NOT_CONVERTIBLE, PARSED, SEVERITIES, UNDECIDED, Report
+from .shapes import Ranges, check_given, shapes_of, values_of
+from .summary import summary
 
 TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
 _TRIAL, _FACTS, _KINDS = f"{__package__}.trial", f"{__package__}.model_facts", f"{__package__}.kinds"
-TEXT = 300  # characters of a summary's cause
 
 
 def check(
@@ -102,9 +89,7 @@ def check(
 
 
 def _known_release(release: str, build: bool) -> str:
-    known = import_module(f"{__package__}.releases").releases()
-    if release not in known:
-        raise ValueError(f"release {release!r} is not known; there are {', '.join(known)}")
+    release_of(release)
     if build:
         raise ValueError("nothing can be built for another release than the one that is here")
     return release
@@ -160,44 +145,20 @@ class _Check:
             stopped = f"{limit} while {self.step}"
             self.tell_of_limit(stopped)
         self.advise()
-        errors = [problem for problem in report.problems if problem.severity == "error"]
-        report.verdict = NOT_CONVERTIBLE if errors else UNDECIDED if stopped else self.outcome
-        report.summary = self.summary(errors[0] if errors else None, stopped)
+        refused = any(problem.severity == "error" for problem in report.problems)
+        report.verdict = NOT_CONVERTIBLE if refused else UNDECIDED if stopped else self.outcome
+        report.summary = summary(report, self.outcome, stopped)
 
     def run_for(self, release: str) -> None:
         """Judges for another release: by the facts of the model, without TensorRT."""
         report = self.report
         try:
             if self.read(narrow_int64=release.startswith("8")):
-                import_module(f"{__package__}.releases").judge_for(report, self.facts, release, self.kinds)
+                judge_for(report, self.facts, release, self.kinds)
         except LimitReached as limit:
             report.verdict, report.summary = UNDECIDED, f"{report.model} was not judged to the end: {limit}"
             self.tell_of_limit(report.summary)
         report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
-
-    def summary(self, error: Problem | None, stopped: str) -> str:
-        """Says in a sentence how it went, with the cause."""
-        report = self.report
-        if error:
-            where = f"{error.where}: " if error.where else ""
-            line = f"{report.tensorrt} will not take {report.model}: {where}{_brief(error.reason)}"
-            return f"{line} ({stopped})" if stopped else line
-        if stopped:
-            return f"{report.model} was not judged to the end: {stopped}"
-        if self.outcome == CONVERTIBLE:
-            line = f"{report.tensorrt} {'parses and builds' if report.built else 'parses'} {report.model}"
-            shapes = _brief(options(report.shapes, report.values).replace("--shapes ", "").replace("--values ", ""))
-            who = "guessed" if set(report.shapes) - set(report.given) else "given"
-            return f"{line}, with {who} shapes: {shapes}" if shapes else line
-        about = {
-            NO_SHAPES: "no shapes that fit",
-            NO_VALUES: "the values of this input",
-            BAD_SHAPES: "the given shapes",
-            ONLY_FOLDED: "as it is",
-        }
-        told = next(problem for problem in report.problems if about[self.outcome] in problem.what)
-        where = f"{told.where}: " if told.where else ""
-        return f"{report.tensorrt} parses {report.model}; {where}{_brief(told.what)}"
 
     def advise(self) -> None:
         """Lets the knowledge base say what the errors mean, and puts the worst first."""
@@ -205,7 +166,8 @@ class _Check:
         advise(report, self.kinds, self.parser_errors)
         told: dict = {}
         for problem in report.problems:  # what the build said of a node tells more than what the graph does
-            told.setdefault((problem.where, problem.advice) if problem.advice else problem, problem)
+            named = problem.where and problem.advice
+            told.setdefault((problem.where, problem.advice) if named else problem, problem)
         report.problems = list(told.values())
         report.problems.sort(key=lambda problem: SEVERITIES.index(problem.severity))
 
@@ -336,9 +298,3 @@ class _Check:
             raise LimitReached(f"the time limit of {self.timeout:g} s was reached") from None
         except WorkerMemory:
             raise LimitReached(f"the memory limit of {(self.memory or 0) / 1e9:.3g} GB was reached") from None
-
-
-def _brief(text: str) -> str:
-    """Returns the first line, and of that as much as fits a summary."""
-    line = text.splitlines()[0] if text else ""
-    return line if len(line) <= TEXT else f"{line[:TEXT]}…"

@@ -3,6 +3,9 @@
 TensorRT says of a shape that it does not fit, and seldom where. ONNX Runtime runs a small model in milliseconds, and
 names the node. Needs onnx and onnxruntime. It can end the process: let a ``helpers.worker.Worker`` call :func:`refused`
 and :func:`propose_values`.
+
+>>> Refusal(7, "Reshape 'flatten'", "does not fit", {"x": (2, 3)}).told()["at"]
+{'x': [2, 3]}
 """
 
 from __future__ import annotations

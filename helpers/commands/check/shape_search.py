@@ -1,6 +1,9 @@
 """Searches shapes that a model takes, with ONNX Runtime as the judge of each candidate (chapter 09). Needs onnx.
 
 It can end the process: let a ``helpers.worker.Worker`` call :func:`search`.
+
+>>> Axis("height", "image", [("x", 2)], None).first, Axis("n", "batch", [("x", 0)], None).first
+(224, 1)
 """
 
 from __future__ import annotations
