@@ -6,7 +6,7 @@ import onnx.parser
 import pytest
 
 from helpers.commands.check import atlas
-from helpers.commands.check.atlas import Known, counts, known, known_verdicts
+from helpers.commands.check.atlas import Known, known, known_verdicts, outcomes
 from helpers.commands.check.uses import use_of
 from helpers.trt import NAMES
 
@@ -93,8 +93,8 @@ def test_what_was_not_measured_is_not_known(stored):
 
 
 def test_counts_of_an_operator_are_those_of_its_usual_type(stored):
-    assert counts({"uses": USES}) == {"built": 5, "constant": 2, "wrong": 2, "crashed": 1, "refused": 2}
-    assert counts({"uses": {"BOOL": "bb", "INT8": "r"}}) == {"built": 2, "refused": 1}
+    assert outcomes({"uses": USES}) == {"built": 5, "constant": 2, "wrong": 2, "crashed": 1, "refused": 2}
+    assert outcomes({"uses": {"BOOL": "bb", "INT8": "r"}}) == {"built": 2, "refused": 1}
 
 
 def test_no_atlas(tmp_path):

@@ -58,7 +58,7 @@ def read_atlas(path: Path = ATLAS) -> dict:
     return {"runs": runs, "operators": {operator: row for operator, row in rows.items() if row}}
 
 
-def counts(column: Mapping) -> Counter:
+def outcomes(column: Mapping) -> Counter:
     """Counts the outcomes of an operator's cases in a release: those of its usual type, FLOAT where it takes that, that
     a model for inference may have. ``column``: as ``read_atlas()["operators"]["Relu"]["TensorRT 8.6.1"]``."""
     uses = {use: letters for use, letters in column["uses"].items() if is_inference(use)} or column["uses"]
