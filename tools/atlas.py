@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 import time
 from collections import Counter, defaultdict
@@ -110,8 +111,10 @@ def measure(todo: list[Case], workers: int, seconds: float) -> tuple[dict[str, d
 
 
 def _short(reason: str | None) -> str:
-    """The last line, which is the parser's own, without line numbers of its sources."""
-    return " ".join((reason or "").strip().splitlines()[-1].split())[:160] if reason and reason.strip() else ""
+    """The last line of TensorRT's own, without the node and without advice."""
+    lines = [" ".join(line.split()) for line in (reason or "").splitlines()]
+    own = [line for line in lines if line and not re.match(r"TRT\d+: ", line) and "cudaError 35" not in line]
+    return re.sub(r"^(model: |node '.*?'( \(\w+\))?: )?(Assertion failed: )?", "", own[-1])[:160] if own else ""
 
 
 def merge(atlas: dict, name: str, about: dict, found: dict[str, dict], reasons: dict[str, Counter]) -> dict:

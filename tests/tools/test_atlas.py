@@ -191,6 +191,22 @@ def test_measured_again_it_says_the_same(stored, tmp_path):
         assert all(new["uses"][use].startswith(letters) for use, letters in old["uses"].items())
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("m: refused\n  node '' (Det): false\n  TRT007: do something else", "false"),
+        ("m: refused\n node 'number 0': Assertion failed: a  == b", "a == b"),
+        ("model: Assertion failed: no such type\nCUDA: cudaError 35", "no such type"),
+        ("node 'x' (MaxPool): only 2-D\n\n", "only 2-D"),
+        ("computes another y", "computes another y"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_reason_is_tensorrts_last_line(said, reason):
+    assert tool._short(said) == reason
+
+
 def test_a_new_run_leaves_other_columns_alone():
     old = {
         "runs": {"A": {"date": "then", "cases": 3}},
