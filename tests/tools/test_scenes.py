@@ -21,8 +21,8 @@ def scenes():
 def placed(seed, label=3):
     """A grey canvas with one digit on it, and its box."""
     rng, canvas = np.random.default_rng(seed), Canvas(GREY.copy())
-    while not canvas.place(rng, materials("training")[0][seed], label):
-        pass
+    while not canvas.labels:
+        canvas.place(rng, materials("training")[0][seed], label)
     return canvas
 
 

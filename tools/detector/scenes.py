@@ -28,8 +28,9 @@ SPLITS = {
     "validation": (3, "test", "validation"),
 }
 NETWORK = 320  # sizes of digits are chosen for a network that sees a scene's longer side at so many pixels
-SMALLEST, LARGEST = 18, 150  # height of a digit in the network's pixels
+SMALLEST, LARGEST = 24, 150  # height of a digit in the network's pixels; 24 are three of its finest cells
 MOST = 9  # digits in one scene
+TRIES = 8  # places that are tried for a digit before it is left out
 VISIBLE = 0.7  # at least so much of each digit's ink is to be seen
 INK = 128  # a pixel belongs to a digit from this coverage on, out of 255
 
@@ -57,9 +58,7 @@ def make_scene(split: str, number: int) -> Scene:
     for _ in range(rng.integers(1, MOST + 1)):
         which = rng.integers(len(digits))
         decoy = bool(canvas.labels) and rng.random() < 0.15
-        for _attempt in range(10):
-            if canvas.place(rng, digits[which], None if decoy else int(labels[which])):
-                break
+        canvas.place(rng, digits[which], None if decoy else int(labels[which]))
     return Scene(canvas.pixels, *canvas.truth())
 
 
@@ -73,29 +72,39 @@ class Canvas:
         self.areas: list[np.ndarray] = []  # left, top, right, bottom of each digit with its sticker
         self.labels: list[int | None] = []  # of each digit; None is a decoy
 
-    def place(self, rng: RANDOM, digit: np.ndarray, label: int | None) -> bool:
-        """Draws a digit somewhere, or returns False where too little of it, or then of another one, were to be seen."""
+    def place(self, rng: RANDOM, digit: np.ndarray, label: int | None) -> None:
+        """Draws a digit where there is room for it; where none is found, it is left out."""
         height, width = self.owner.shape
         tall = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))) * max(width, height) / NETWORK
         mask = render(rng, digit, int(min(tall, 0.6 * min(width, height))))
-        sticker = None
-        if rng.random() < 0.15:
-            sticker = disc(mask)
+        sticker = disc(mask) if rng.random() < 0.15 else None
+        if sticker is not None:
             mask = centred(mask, sticker.shape)
-        beyond = 0.2 if rng.random() < 0.15 else 0.0  # this share of it may lie beyond the picture's edge
-        overlap = 0.2 if rng.random() < 0.2 else 0.0  # this share may lie over another digit
-        rows, columns = mask.shape
-        x = int(rng.uniform(-beyond * columns, max(width - (1 - beyond) * columns, 1)))
-        y = int(rng.uniform(-beyond * rows, max(height - (1 - beyond) * rows, 1)))
+        for _ in range(TRIES):
+            if self.draw(rng, *self.spot(rng, mask.shape), mask, sticker, label):
+                break
+
+    def spot(self, rng: RANDOM, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Returns where the left upper corner of something could be: sometimes a part of it is beyond the edge."""
+        beyond = 0.2 if rng.random() < 0.15 else 0.0
+        y, x = (
+            rng.uniform(-beyond * s, max(r - (1 - beyond) * s, 1)) for s, r in zip(shape, self.owner.shape, strict=True)
+        )
+        return int(x), int(y)
+
+    def draw(
+        self, rng: RANDOM, x: int, y: int, mask: np.ndarray, sticker: np.ndarray | None, label: int | None
+    ) -> bool:
+        """Draws a digit at a place, or returns False where too little of it or of another one would be seen."""
+        (rows, columns), (height, width) = mask.shape, self.owner.shape
         area = np.array([max(x, 0), max(y, 0), min(x + columns, width), min(y + rows, height)])
-        inside = np.s_[area[1] - y : area[3] - y, area[0] - x : area[2] - x]
+        here, inside = (np.s_[area[1] - b : area[3] - b, area[0] - a : area[2] - a] for a, b in ((0, 0), (x, y)))
         ink, mask = np.count_nonzero(mask >= INK), mask[inside]
-        sticker = sticker if sticker is None else sticker[inside]
+        sticker = None if sticker is None else sticker[inside]
         drawn = mask >= INK
         hiding = drawn if sticker is None else sticker >= INK
-        if np.count_nonzero(drawn) < VISIBLE * ink or self.crowded(area, overlap, hiding):
+        if np.count_nonzero(drawn) < VISIBLE * ink or self.crowded(area, 0.2 if rng.random() < 0.2 else 0.0, hiding):
             return False
-        here = np.s_[area[1] : area[3], area[0] : area[2]]
         paint_digit(rng, self.pixels[here], mask, sticker, decoy=label is None)
         self.ink.append(int(ink))
         self.areas.append(area)
@@ -105,7 +114,7 @@ class Canvas:
         return True
 
     def crowded(self, area: np.ndarray, overlap: float, hiding: np.ndarray) -> bool:
-        """Tells whether a new digit lies over too much of another one, or would hide too much of its ink."""
+        """Tells whether something new would share more than ``overlap`` with another's area, or hide too much ink."""
         left, top, right, bottom = area
         for number, (other, ink) in enumerate(zip(self.areas, self.ink, strict=True), start=1):
             common = (np.minimum(area[2:], other[2:]) - np.maximum(area[:2], other[:2])).clip(0).prod()
