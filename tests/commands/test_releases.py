@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from report_schema import assert_schema
 
 from helpers.commands.check import atlas, check, operator_trials, releases
+from helpers.commands.check.operator_trials import judge_operators, recall_operators
 from helpers.commands.check.releases import PLUGIN, elsewhere_line, known_in, release_of
 from helpers.commands.check.report import BUILDS, NOT_SUPPORTED, Operator, Report
 from helpers.worker import Worker
@@ -30,6 +31,7 @@ ROWS = {
     "Resize": ({"FLOAT": "b", "FLOAT antialias=1 mode=linear": "r"}, {"FLOAT": "b", "FLOAT mode=linear": "b"}),
     "LayerNormalization": ({"FLOAT": "b", "FLOAT Mean:output": "r"}, {"FLOAT": "b", "FLOAT Mean:output": "r"}),
     "Det": ({"FLOAT": "r"}, {"FLOAT": "r"}),
+    "TopK": ({"FLOAT K:input": "b"}, {"FLOAT K:input": "b"}),
 }
 
 
@@ -62,6 +64,7 @@ RELU = "(float[2] x) => (float[2] y) { y = Relu(x) }"
 DET = "(float[2,2] x) => (float y) { y = Det(x) }"
 MAX = "(float[2,2] x) => (float y) <int64[1] a = {1}> { y = ReduceMax(x, a) }"
 GRID = "(float[1,1,2,2,2] x, float[1,1,1,1,3] g) => (float[1,1,1,1,1] y) { y = GridSample(x, g) }"
+TOP_K = "(float[9999] x) => (float y, int64 i) <int64[1] k = {%d}> { y, i = TopK(x, k) }"
 NON_ZERO = "(bool[4] x) => (int64[1,n] y) { y = NonZero(x) }"
 NMS = "(float[1,9,4] b, float[1,9,2] s) => (int32 n) { n = EfficientNMS_TRT(b, s) }"
 
@@ -84,6 +87,9 @@ NMS = "(float[1,9,4] b, float[1,9,2] s) => (int32 n) { n = EfficientNMS_TRT(b, s
         (GRID, "rtx-1.7", "convertible", ""),
         (NON_ZERO, "8.6", "convertible", ""),
         (NON_ZERO, "rtx-1.7", "not convertible", "NonZero"),
+        (TOP_K % 3840, "8.6", "convertible", ""),
+        (TOP_K % 3841, "8.6", "not convertible", "TopK"),
+        (TOP_K % 3841, "10", "not convertible", "TopK"),
         (NMS, "rtx-1.7", "not convertible", "EfficientNMS_TRT"),
         (NMS, "8.6", "undecided", "EfficientNMS_TRT"),
         ("(float[2] x) => (float[2] y) { y = ai.onnx.ml.Scaler(x) }", "10", "not convertible", "Scaler"),
@@ -142,6 +148,39 @@ def test_int64_is_narrow_in_8_6_alone(worker):
 def test_a_file_that_is_no_model_is_none_for_every_release(worker, tmp_path):
     (tmp_path / "page.onnx").write_text("<html>")
     assert check(tmp_path / "page.onnx", worker=worker, release="10").exit_code == 2
+
+
+def test_the_table_of_a_check_speaks_about_the_models_own_uses():
+    """Not "in 3 of 9 cases": the release that is not here takes this use, or it does not."""
+    uses = {
+        "Relu": [["INT64", True]],
+        "GridSample": [["FLOAT 5-D", True]],
+        "ReduceMax": [["FLOAT axes:input", True], ["FLOAT", True]],
+        "NonZero": [["BOOL", True]],
+        "Resize": [["FLOAT mode=linear", True]],
+        "EfficientNMS_TRT": [["FLOAT", True]],
+        "LayerNormalization": [["FLOAT", True]],
+    }
+    report = Report("m", tensorrt=RTX, operators=[Operator("", kind, 1, 1) for kind in uses])
+    recall_operators(report, {"operators": [["", kind, 1, 1, [0], used] for kind, used in uses.items()]})
+    assert {operator.type: operator.elsewhere for operator in report.operators} == {
+        "Relu": {OLD: "not with INT64"},
+        "GridSample": {OLD: "not with 5-D tensors"},
+        "ReduceMax": {OLD: "computes something else with axes as an input"},
+        "NonZero": {OLD: "builds"},
+        "Resize": {OLD: "unknown"},
+        "EfficientNMS_TRT": {OLD: "standard plugin"},
+        "LayerNormalization": {OLD: "builds"},
+    }
+
+
+def test_what_parses_and_was_never_built_is_told():
+    rows = {"operators": [["", "Det", 11, 1, [0], [["FLOAT", True]]], ["", "Relu", 14, 1, [1], [["FLOAT", True]]]]}
+    content = releases.read_atlas()
+    content["operators"]["Det"] = {RTX: {"uses": {"FLOAT": "p"}}}
+    report = Report("m", tensorrt=RTX, operators=[Operator("", "Det", 11, 1), Operator("", "Relu", 14, 1)])
+    judge_operators(report, rows, "m", None, "parsed", None, [])
+    assert [(p.where, p.severity) for p in report.problems] == [("Det", "warning")]
 
 
 # Releases

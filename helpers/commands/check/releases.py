@@ -46,6 +46,7 @@ NEVER_TAKEN = ("ai.onnx.ml", "ai.onnx.preview.training", "ai.onnx.training")  # 
 PLUGIN = "standard plugin"
 # What only some releases take: the advice, and the first full TensorRT that does (NVIDIA/TensorRT#3890, #4619).
 SINCE = {"TRT036": (11, 2)}
+REFUSED = ("TRT029",)  # by every TensorRT, for a value of which the atlas has no cases (K of ITopKLayer: 3840 at most)
 
 
 class Release(NamedTuple):
@@ -193,10 +194,14 @@ def _judge_types(report: Report, facts: dict, wanted: Release) -> None:
 
 
 def _judge_kinds(report: Report, kinds: Sequence[dict], wanted: Release, unsure: list[str]) -> None:
-    """Tells what the graph alone shows, where the release was not measured."""
-    for kind in kinds if not wanted.column else ():
+    """Tells what the graph alone shows, and the atlas does not say."""
+    for kind in kinds:
         since, where = SINCE.get(kind["advice"]), some(kind["nodes"])
-        if since and wanted.version < since:
+        if kind["advice"] in REFUSED:
+            report.add("error", "no TensorRT takes it", where=where, advice=kind["advice"])
+        elif wanted.column:
+            continue
+        elif since and wanted.version < since:
             what = f"only TensorRT {'.'.join(map(str, since))} and later take it, and TensorRT for RTX"
             report.add("error", what, where=where, advice=kind["advice"])
         elif kind["advice"] not in NOTES and not kind["always"] and set(kind["operators"]) & set(unsure):
