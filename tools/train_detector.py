@@ -1,9 +1,9 @@
 """Trains the detector of chapter 13, a YOLOX-Nano that finds digits, and writes data/yolox_nano.onnx.
 
 ``python tools/train_detector.py`` takes six minutes on an H100 with 16 cores of its host (it runs on a CPU too, but
-learns little in that time). Scenes are composed while it trains. Scenes and first weights are seeded; how many
-steps and scenes the time allows depends on the machine, and so do the weights. A second run with the same
-``--checkpoint`` goes on where the first one ended, with new scenes. ``--evaluate`` only tells the AP of the ONNX model.
+learns little in that time). Scenes are composed while it trains, so none is seen twice. Scenes and first
+weights are seeded; how many steps the time allows depends on the machine, and so do the weights. A second run with the
+same ``--checkpoint`` goes on where the first one ended. ``--evaluate`` only tells the AP of the ONNX model.
 
 Needs the extra "detector": PyTorch with a torchvision that fits it, and the package pixeltable-yolox. It wants
 an environment of its own.
@@ -21,9 +21,7 @@ import copy
 import hashlib
 import math
 import os
-import queue
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
 
 PEAK_RATE = 0.04  # of learning, for a batch of 128
 OPSET = 17  # TensorRT 8.6 parses it
-POOL, FIRST = 8192, 1024  # scenes that are kept, and those that training begins with
 
 
 def yolox_nano(classes: int = 10) -> nn.Module:
@@ -107,38 +104,6 @@ class Batches(IterableDataset):
         return torch.from_numpy(images), torch.from_numpy(truth)
 
 
-class Pool:
-    """The latest scenes, on the device. New ones replace the oldest; each is drawn some times before it goes.
-
-    So the network learns at its own pace, however fast scenes are composed.
-    """
-
-    def __init__(self, batches: Batches, workers: int, device: str) -> None:
-        self.images = torch.empty(POOL, 3, SIDE, SIDE, dtype=torch.uint8, device=device)
-        self.truth = torch.empty(POOL, MOST, 5, device=device)
-        self.size, self.added = batches.size, 0
-        self.fresh: queue.SimpleQueue = queue.SimpleQueue()
-        self.enough = threading.Event()
-        loader = DataLoader(batches, None, num_workers=workers, pin_memory=device == "cuda", prefetch_factor=2)
-        threading.Thread(target=self.feed, args=(loader,), daemon=True).start()
-
-    def feed(self, loader: DataLoader) -> None:
-        for batch in loader:
-            if self.enough.is_set():
-                return
-            self.fresh.put(batch)
-
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns a batch of scenes, images uint8 and truth, after it took in what is new."""
-        while self.added < FIRST or not self.fresh.empty():
-            images, truth = self.fresh.get()
-            rows = torch.arange(self.added, self.added + self.size) % POOL
-            self.images[rows], self.truth[rows] = images.to(self.images.device), truth.to(self.truth.device)
-            self.added += self.size
-        rows = torch.randint(min(self.added, POOL), (self.size,), device=self.images.device)
-        return self.images[rows], self.truth[rows]
-
-
 def optimizer_for(model: nn.Module) -> torch.optim.Optimizer:
     """SGD as YOLOX has it: weight decay for the weights of convolutions alone."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -166,13 +131,14 @@ class Training:
         self.average = copy.deepcopy(self.model)
         self.kept, self.current = (list(network.state_dict().values()) for network in (self.average, self.model))
         self.optimizer = optimizer_for(self.model)
-        self.batches = self.scenes = 0  # steps so far, and fresh scenes that they drew from
+        self.batches = 0
         self.cells, self.strides = (torch.from_numpy(array).to(device) for array in grid(SIDE, SIDE))
 
     def step(self, images: torch.Tensor, truth: torch.Tensor, peak: float) -> torch.Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = peak
-        images = images.to(torch.float32, memory_format=torch.channels_last)
+        images = images.to(self.device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+        truth = truth.to(self.device, non_blocking=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             raw = self.model(images)
         loss = yolox_loss(raw, truth, self.cells, self.strides[:, 0])
@@ -198,32 +164,32 @@ class Training:
     def save(self, file: Path) -> None:
         parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**parts, "batches": self.batches, "scenes": self.scenes}, file)
+        torch.save({**parts, "batches": self.batches}, file)
 
     def load(self, file: Path) -> None:
         state = torch.load(file, map_location=self.device, weights_only=True)
         for name in ("model", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
-        self.batches, self.scenes = state["batches"], state["scenes"]
+        self.batches = state["batches"]
 
 
 def train(training: Training, minutes: float, batch: int, workers: int, peak: float) -> None:
-    """Trains for so many minutes, counted from the first step (which loads the kernels)."""
-    pool = Pool(Batches(batch, training.scenes // batch), workers, training.device)
-    losses = [training.step(*pool.draw(), 0.0)]
-    losses[0].item()
-    start, seconds, elapsed = time.perf_counter(), minutes * 60, 0.0
+    """Trains for so many minutes, counted from the first batch."""
+    data = Batches(batch, training.batches)
+    loader = DataLoader(data, None, num_workers=workers, pin_memory=training.device == "cuda", prefetch_factor=4)
+    losses: list[torch.Tensor] = []
+    start, seconds = None, minutes * 60
     with tqdm(total=round(seconds), desc="training", unit="s", mininterval=5) as bar:
-        while elapsed < seconds:
-            losses.append(training.step(*pool.draw(), peak * rate(elapsed / seconds)))
-            if len(losses) % 100 == 0:  # asking for the loss waits for the device, so that the clock tells the truth
-                bar.set_postfix(steps=len(losses), scenes=pool.added, loss=f"{torch.stack(losses[-100:]).mean():.3f}")
+        for images, truth in loader:
+            start = start or time.perf_counter()
             elapsed = time.perf_counter() - start
+            if elapsed >= seconds:
+                break
+            losses.append(training.step(images, truth, peak * rate(elapsed / seconds)))
             bar.update(int(elapsed) - bar.n)
-    pool.enough.set()
-    training.scenes += pool.added
-    loss = torch.stack(losses[-100:]).mean()
-    print(f"{len(losses)} steps of {batch} scenes, drawn from {pool.added} different ones; loss {loss:.3f}")
+            if len(losses) % 100 == 0:
+                bar.set_postfix(batches=training.batches, loss=f"{torch.stack(losses[-100:]).mean().item():.3f}")
+    print(f"{len(losses)} batches of {batch} scenes; loss {torch.stack(losses[-100:]).mean().item():.3f}")
 
 
 def export(network: nn.Module, file: Path) -> None:
