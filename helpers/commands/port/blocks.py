@@ -1,4 +1,11 @@
-"""Knows which assignment of a name stands last above a place in a program (chapter 12). Standard library only."""
+"""Knows which assignment of a name stands last above a place in a program (chapter 12). Standard library only.
+
+>>> tree = ast.parse("a = 1\\na = 2\\nprint(a)")
+>>> blocks = Blocks()
+>>> blocks.add(tree)
+>>> blocks.last("a", [tree.body[-1]]).value
+2
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 A command line is put together from the pieces that stand in the code; what is only known at run time is left out.
 Standard library only.
+
+>>> [finding.name for finding in in_shell("trtexec --onnx=m.onnx --workspace=64", 1)]
+['trtexec --workspace']
 """
 
 from __future__ import annotations

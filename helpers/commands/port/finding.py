@@ -1,4 +1,8 @@
-"""What ``port`` says of one outdated thing (chapter 12). Standard library only."""
+"""What ``port`` says of one outdated thing (chapter 12). Standard library only.
+
+>>> counts(Finding(1, "with Builder", "advice", "", "an ordinary assignment"))
+False
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Tells which code runs only behind a test of the version, ``hasattr`` or ``except AttributeError`` (chapter 12).
 
 Standard library only.
+
+>>> tree = ast.parse("if hasattr(engine, 'num_bindings'):\\n    engine.num_bindings")
+>>> Guards([tree], Receivers([tree])).stand_around(tree.body[0].body[0])
+True
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """What a program makes that outdated names stand in: texts, command lines, plans with plugins (chapter 12).
 
 Standard library only.
+
+>>> tree = ast.parse("command = ['trtexec', '--fp16']")
+>>> Made([tree], Receivers([tree])).is_command(tree.body[0].targets[0])
+True
 """
 
 from __future__ import annotations

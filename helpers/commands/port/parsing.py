@@ -1,6 +1,10 @@
 """Parses what is Python 3 in a source, around lines that are not, within limits of time and memory (chapter 12).
 
 Standard library only.
+
+>>> tree, complaint = parse("print 'Python 2'\\nx = 1", "old.py")
+>>> ast.unparse(tree.body[-1])
+'x = 1'
 """
 
 from __future__ import annotations

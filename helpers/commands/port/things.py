@@ -1,5 +1,8 @@
 """What the calls and attributes of TensorRT's objects give, and what well-known names stand for: the tables behind
 ``receivers``, which follows a program (chapter 12). Standard library only.
+
+>>> result(Thing("object", "Builder"), "create_network").name
+'INetworkDefinition'
 """
 
 from __future__ import annotations
