@@ -20,6 +20,7 @@ USES = {
     "FLOAT mode=new": "b",
     "FLOAT size:input": "cc",
     "FLOAT 5-D": "brr",
+    "FLOAT16 5-D": "r",
     "FLOAT training_mode=1": "r",
 }
 
@@ -45,6 +46,9 @@ def stored(monkeypatch):
         ("FLOAT size:input", True, True, "builds"),
         ("FLOAT size:input", False, False, "needs a constant input"),
         ("FLOAT 5-D", True, None, "unknown"),  # one case of three builds: nobody knows about this one
+        ("FLOAT16 5-D", True, None, "unknown"),  # it is as with FLOAT
+        ("DOUBLE", True, True, "builds"),  # as FLOAT, which TensorRT makes of it
+        ("DOUBLE mode=odd", True, False, "not with mode=odd"),
         ("FLOAT16 mode=new", True, None, "probably builds"),  # never together in one case
         ("FLOAT16 mode=odd", True, False, "not with mode=odd"),
         ("INT64 mode=new", True, False, "not with INT64"),
@@ -115,6 +119,10 @@ def test_a_reader_meets_one_wording_for_tensorrt_for_rtx():
         ("(float[4] x) => (int64[4] y) { y = Cast<to=7>(x) }", 17, "FLOAT to=INT64"),
         ("(float[2,4] x) => (float[1] y) { y = ReduceMax<axes=[1]>(x) }", 17, "FLOAT axes:attribute"),
         ("(float[2,4] x, int64[1] a) => (float[1] y) { y = ReduceMax(x, a) }", 18, "FLOAT axes:input"),
+        ("(float[2,4] x, int64[0] a) => (float[1] y) { y = ReduceMax(x, a) }", 18, "FLOAT axes:empty"),
+        ("(float[2,4] x, int64[4] p, int64[2] a) => (float[2] y) { y = Pad(x, p, , a) }", 18,
+         "FLOAT axes:input pads:input"),
+        ("(float[2,4] x, float[1] s) => (float[2,8] y) { y = Resize<axes=[1]>(x, , s) }", 18, "FLOAT 2-D axes"),
         ("(float[2,4] x) => (float[1] y) { y = ReduceMax(x) }", 18, "FLOAT"),
         ("(float[1,1,2,2,2] x, float[1,1,1,1,3] g) => (float[1] y) { y = GridSample(x, g) }", 16, "FLOAT 5-D"),
         ("(float[1,1,2,2] x, float[1,1,1,2] g) => (float[1] y) { y = GridSample<mode=\"linear\">(x, g) }", 20,
@@ -142,6 +150,7 @@ def test_the_use_of_a_node(text, opset, use):
     zeros = {tensor.name for tensor in graph.initializer if not onnx.numpy_helper.to_array(tensor).any()}
 
     def tensor(name):
-        return (tensors[name].elem_type, len(tensors[name].shape.dim)) if name in tensors else (0, None)
+        known = tensors.get(name)
+        return (known.elem_type, [dimension.dim_value for dimension in known.shape.dim]) if known else (0, None)
 
     assert use_of(graph.node[0], opset, tensor, zeros.__contains__) == use

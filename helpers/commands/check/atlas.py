@@ -91,7 +91,7 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
         return Known(False, _worst(measured.values()))
     if uses is None:
         return _summary(measured)
-    found = [_of_use(column["uses"], use, constant) for use, constant in uses]
+    found = [_of_use(column["uses"], _as_float(column["uses"], use), constant) for use, constant in uses]
     bad = list(dict.fromkeys(one.text for one in found if one.good is False))
     unknown = list(dict.fromkeys(one.text for one in found if one.good is None))
     if bad:
@@ -99,6 +99,11 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
     if unknown:
         return Known(None, PROBABLE if unknown == [PROBABLE] else UNKNOWN)
     return Known(True, BUILDS) if found else Known(None, UNKNOWN)
+
+
+def _as_float(measured: Mapping[str, str], use: str) -> str:
+    """Returns the use in FLOAT where it was not measured in DOUBLE: that is what TensorRT makes of it."""
+    return "FLOAT" + use.removeprefix("DOUBLE") if use.startswith("DOUBLE") and use not in measured else use
 
 
 def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
@@ -112,6 +117,9 @@ def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
             return Known(None, UNKNOWN)
         if set(letters) == {"c"}:
             return Known(False, NEEDS_CONSTANT)
+        alike = [row for other, row in measured.items() if other.split()[1:] == use.split()[1:]]
+        if any(set(row) & good and set(row) - good for row in alike):  # it depends on something else
+            return Known(None, UNKNOWN)
         suspects = [feature for feature in features if not _letters_with(measured, feature) & good]
         return _accused(_culprit(measured, features, good) or suspects or features, set(letters) == {"w"})
     guilty = _culprit(measured, features, good)

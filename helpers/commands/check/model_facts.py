@@ -189,6 +189,12 @@ def constants(graph) -> dict:
     return found
 
 
+def _dimensions(kind) -> list[int | None] | None:
+    if not kind.HasField("shape"):
+        return None
+    return [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+
+
 def known_at_build(graph) -> set[str]:
     """Returns the names of tensors whose values TensorRT knows when it builds: constants, shapes, and what is computed
     of these alone."""
@@ -303,14 +309,14 @@ class _Uses:
             return "", constant
         return brief(use_of(node, self.opset, self.tensor, self.is_zero)), constant
 
-    def tensor(self, name: str) -> tuple[int, int | None]:
-        """Returns element type and rank of a tensor; 0 and None where they are not known."""
+    def tensor(self, name: str) -> tuple[int, list | None]:
+        """Returns element type and shape of a tensor; 0 and None where they are not known."""
         if name in self.constants:
-            return self.constants[name].data_type, len(self.constants[name].dims)
+            return self.constants[name].data_type, list(self.constants[name].dims)
         kind = self.types[name].tensor_type if name in self.types else None
         if kind is None:
             return 0, None
-        return kind.elem_type, len(kind.shape.dim) if kind.HasField("shape") else None
+        return kind.elem_type, _dimensions(kind)
 
     def is_zero(self, name: str) -> bool:
         """Returns whether a zero point is 0; True where that is not known."""

@@ -4,6 +4,10 @@ A trial is of use only if it is well-formed: what the model does not say, sizes 
 itself has nothing against it (:mod:`.made_up`). Where that cannot be, there is no trial.
 
 It can end the process: let a ``helpers.worker.Worker`` call it.
+
+>>> from onnx import helper
+>>> _captured(helper.make_node("Relu", ["x"], ["y"]))  # of an If: what its branches read
+[]
 """
 
 from __future__ import annotations

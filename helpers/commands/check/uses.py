@@ -25,11 +25,11 @@ VALUES = frozenset((
     "round_mode", "saturate", "select_last_index", "softmax_precision", "sorted", "storage_order", "training_mode",
     "update_rule"
 ))  # fmt: skip
-NAMES = frozenset(("activations", "batch_dims", "block_size", "dilations", "num_outputs", "output_padding",
+NAMES = frozenset(("activations", "axes", "batch_dims", "block_size", "dilations", "num_outputs", "output_padding",
                    "output_shape", "softcap"))  # fmt: skip
 # Inputs that decide, besides those that were attributes in an older opset.
 INPUTS = frozenset(
-    ("attn_mask", "nonpad_kv_seqlen", "past_key", "past_state", "sequence_lens", "sizes", "training_mode", "P")
+    ("attn_mask", "axes", "nonpad_kv_seqlen", "past_key", "past_state", "sequence_lens", "sizes", "training_mode", "P")
 )
 RANKED = frozenset(("Attention", "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "GridSample", "LpPool",
                     "MatMul", "MaxPool", "MaxUnpool", "Resize", "TensorScatter"))  # fmt: skip
@@ -40,26 +40,26 @@ UNKNOWN = "?"  # the type of a tensor that nothing is known of
 
 
 def use_of(
-    node: Any, opset: int, tensor: Callable[[str], tuple[int, int | None]], is_zero: Callable[[str], bool]
+    node: Any, opset: int, tensor: Callable[[str], tuple[int, list | None]], is_zero: Callable[[str], bool]
 ) -> str:
     """Returns the use of an onnx.NodeProto of ONNX's own domain.
 
-    ``opset``: the model's. ``tensor`` tells element type (0: unknown) and rank (None: unknown) of a tensor by name,
-    ``is_zero`` whether a zero point of that name is 0 everywhere.
+    ``opset``: the model's. ``tensor`` tells element type (0: unknown) and shape (None: unknown rank) of a tensor by
+    name, ``is_zero`` whether a zero point of that name is 0 everywhere.
     """
     now, oldest = _schema(node.op_type, opset), _attributes_ever(node.op_type)
     outputs = [name for name in node.output if name]
     main = MAIN.get(node.op_type, 0)
     name = node.input[main] if len(node.input) > main else outputs[0] if outputs else ""
-    element, rank = tensor(name)
+    element, shape = tensor(name)
     words = [_type_name(element)]
-    if node.op_type in RANKED and rank not in (None, 4):
-        words.append(f"{rank}-D")
+    if node.op_type in RANKED and shape is not None and len(shape) != 4:
+        words.append(f"{len(shape)}-D")
     if node.op_type in MAKES and outputs:
         words.append(f"to={_type_name(tensor(outputs[0])[0])}")
     words += sorted(_attributes(node, oldest))
     if now is not None:
-        words += sorted(f"{one}:input" for one in _inputs(node, now, oldest))
+        words += sorted(f"{slot}:{kind}" for slot, kind in _inputs(node, now, oldest, tensor))
         points = [name for slot, name in zip(now.inputs, node.input, strict=False) if slot.name.endswith("zero_point")]
         words += ["zero_point"] * (not all(is_zero(name) for name in points if name))
         # Where every output is optional, as in LSTM, all of them are for inference.
@@ -73,7 +73,8 @@ def in_words(feature: str) -> str:
     """Says a feature of a use to a reader."""
     name, _, kind = feature.partition(":")
     if kind:
-        return f"the output {name}" if kind == "output" else f"{name} as an {kind}"
+        words = {"output": f"the output {name}", "empty": f"empty {name}"}
+        return words.get(kind, f"{name} as an {kind}")
     if feature == "zero_point":
         return "a zero point that is not 0"
     return f"{feature} tensors" if feature.endswith("-D") else feature
@@ -93,6 +94,7 @@ def _attributes(node: Any, oldest: dict) -> list[str]:
     for attribute in node.attribute:
         if attribute.name in became_inputs:
             found.append(f"{attribute.name}:attribute")
+            continue
         if attribute.name in VALUES | NAMES:
             with contextlib.suppress(ValueError):  # it has no value
                 given[attribute.name] = helper.get_attribute_value(attribute)
@@ -100,17 +102,20 @@ def _attributes(node: Any, oldest: dict) -> list[str]:
         value = value.decode(errors="replace") if isinstance(value, bytes) else value
         if name in NAMES:
             plain = set(value) <= {0 if name == "output_padding" else 1} if isinstance(value, list) else value in (0, 1)
-            if not plain or name in ("activations", "num_outputs"):
+            if not plain or name in ("activations", "axes", "num_outputs"):
                 found.append(name)
         elif value != oldest.get(name) and isinstance(value, (str, int)):
             found.append(f"{name}={value}")
     return found
 
 
-def _inputs(node: Any, now: Any, oldest: dict) -> list[str]:
-    telling = INPUTS | {name.lower() for name in oldest}
-    slots = zip(node.input, now.inputs, strict=False)
-    return [slot.name for given, slot in slots if given and (slot.name in telling or slot.name.lower() in telling)]
+def _inputs(node: Any, now: Any, oldest: dict, tensor: Callable) -> list[tuple[str, str]]:
+    """Returns the telling inputs, each as an "input" or "empty": no axes at all are a case of their own."""
+    telling, found = INPUTS | {name.lower() for name in oldest}, []
+    for given, slot in zip(node.input, now.inputs, strict=False):
+        if given and (slot.name in telling or slot.name.lower() in telling):
+            found.append((slot.name, "empty" if 0 in (tensor(given)[1] or ()) else "input"))
+    return found
 
 
 @functools.lru_cache(maxsize=1024)
