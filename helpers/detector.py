@@ -93,13 +93,14 @@ def nms(
 ) -> Detections:
     """Keeps of each object the best box: non-maximum suppression, each class for itself.
 
-    ``boxes`` (A, 4) and ``scores`` (A, classes). A box goes if a better one of its class overlaps it by more than
-    ``iou`` (intersection over union). No box below ``score`` is kept, and no more than ``most`` are.
+    ``boxes`` (A, 4) and ``scores`` (A, classes). Of each box its best class alone counts, as in YOLOX. A box goes if a
+    better one of its class overlaps it by more than ``iou`` (intersection over union). No box below ``score`` is kept,
+    and no more than ``most`` are.
     """
-    places, classes = np.nonzero(scores >= score)
-    found = scores[places, classes]
-    order = np.argsort(-found, kind="stable")
-    boxes, found, classes = boxes[places[order]].astype(np.float32), found[order], classes[order]
+    classes, found = scores.argmax(1), scores.max(1)
+    (places,) = np.nonzero(found >= score)
+    order = places[np.argsort(-found[places], kind="stable")]
+    boxes, found, classes = boxes[order].astype(np.float32), found[order], classes[order]
     # Each class gets a place of its own, so that boxes of two classes never overlap.
     apart = boxes + (classes * (boxes.max(initial=0) - boxes.min(initial=0) + 1))[:, None].astype(np.float32)
     area = (apart[:, 2] - apart[:, 0]) * (apart[:, 3] - apart[:, 1])

@@ -74,7 +74,7 @@ def with_nms(
     """
     model = with_decode(model, size)
     edit = _Edit(model, "nms")
-    by_class = edit.add("Transpose", "scores", perm=[0, 2, 1])
+    by_class = edit.add("Transpose", _best_class_alone(edit), perm=[0, 2, 1])
     limits = [edit.constant(np.array([limit])) for limit in (most, np.float32(iou), np.float32(score))]
     chosen = edit.add("NonMaxSuppression", "boxes", by_class, *limits)
     picture, label, place = edit.add("Split", chosen, edit.constant([1, 1, 1]), outputs=3, axis=1)
@@ -104,7 +104,7 @@ def with_efficient_nms(
     edit.add(
         "EfficientNMS_TRT",
         "boxes",
-        "scores",
+        _best_class_alone(edit),
         outputs=["count", "kept_boxes", "kept_scores", "classes"],
         domain="TRT",
         plugin_version="1",
@@ -226,6 +226,14 @@ class _Edit:
             new.append(helper.make_tensor_value_info(name, kind, sizes))
         del field[:]
         field.extend(new + others)
+
+
+def _best_class_alone(edit: _Edit) -> str:
+    """Makes all scores of a box 0 but the best: as it is, one object could be found as two classes."""
+    best = edit.add("ReduceMax", "scores", edit.constant([2])) if edit.opset >= 18 else None
+    best = best or edit.add("ReduceMax", "scores", axes=[2])
+    lower = edit.add("Less", "scores", best)
+    return edit.add("Where", lower, edit.constant(np.array(0, np.float32)), "scores")
 
 
 def _replace_input_cast(model: onnx.ModelProto, name: str) -> None:

@@ -37,7 +37,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
-from tools.detector.boxes import grid, letterbox
+from helpers.detector import grid, letterbox
 from tools.detector.coco import SIDE, average_precision, coco, find, read_scenes
 from tools.detector.loss import yolox_loss
 from tools.detector.scenes import DATA, MOST, make_scene
@@ -97,7 +97,8 @@ class Batches(IterableDataset):
         truth[..., 0] = -1  # no box
         for row in range(self.size):
             scene = make_scene("training", number * self.size + row)
-            images[row], scale = letterbox(scene.image, SIDE)
+            padded, scale = letterbox(scene.image, (SIDE, SIDE))
+            images[row] = padded[:, :, ::-1].transpose(2, 0, 1)
             corner, size = scene.boxes[:, :2], scene.boxes[:, 2:]
             boxes = np.concatenate([corner + size / 2, size], 1) * scale
             truth[row, : len(boxes)] = np.column_stack([scene.labels, boxes])
@@ -132,7 +133,8 @@ class Training:
         self.kept, self.current = (list(network.state_dict().values()) for network in (self.average, self.model))
         self.optimizer = optimizer_for(self.model)
         self.batches = 0
-        self.cells, self.strides = (torch.from_numpy(array).to(device) for array in grid(SIDE, SIDE))
+        corners, self.strides = (torch.from_numpy(array).to(device) for array in grid((SIDE, SIDE)))
+        self.cells = corners / self.strides
 
     def step(self, images: torch.Tensor, truth: torch.Tensor, peak: float) -> torch.Tensor:
         for group in self.optimizer.param_groups:

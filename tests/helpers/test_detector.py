@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def brute_force(boxes, scores, iou, score, most):
         return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
 
     kept = []
-    rows = [(scores[i, c], i, c) for i, c in itertools.product(*map(range, scores.shape)) if scores[i, c] >= score]
+    rows = [(row[c], i, c) for i, row in enumerate(scores) if row[c := row.argmax()] >= score]
     for value, i, c in sorted(rows, key=lambda row: -row[0]):
         if all(c != d or overlap(boxes[i], boxes[j]) <= iou for _, j, d in kept):
             kept.append((value, i, c))
@@ -101,6 +102,24 @@ def test_nms_does_what_its_definition_says(seed):
     assert found.scores.tolist() == [value for value, _, _ in expected]
     assert found.classes.tolist() == [c for _, _, c in expected]
     assert np.array_equal(found.boxes, boxes[[i for _, i, _ in expected]])
+
+
+EXPECTED = json.loads((Path(__file__).parents[1] / "shared/torchvision_nms.json").read_text())
+
+
+@pytest.mark.parametrize("case", EXPECTED["cases"], ids=lambda case: str(case["seed"]))
+def test_nms_keeps_what_torchvision_keeps(case):
+    random = np.random.default_rng(case["seed"])
+    corner, size = random.uniform(-20, 200, (120, 2)), random.uniform(5, 80, (120, 2))
+    boxes = np.concatenate([corner, corner + size], 1).astype(np.float32)
+    scores = random.uniform(0, 1, (120, 3)).astype(np.float32)
+    rows, classes = np.nonzero(scores >= EXPECTED["score"])  # batched_nms got each of these as a box of its own
+    alone = np.zeros((len(rows), 3), np.float32)
+    alone[range(len(rows)), classes] = scores[rows, classes]
+    found = nms(boxes[rows], alone, iou=EXPECTED["iou"], score=EXPECTED["score"], most=1000)
+    kept = np.array(case["kept"])
+    assert np.array_equal(found.classes, kept[:, 1])
+    assert np.array_equal(found.boxes, boxes[kept[:, 0]])
 
 
 def test_nms_of_nothing_is_nothing():

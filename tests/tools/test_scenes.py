@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from tools.detector.boxes import PADDING, decode, detections, grid, letterbox, nms
 from tools.detector.coco import KEPT, average_precision, coco, find, read_scenes, write_scenes
 from tools.detector.photos import PHOTOS, SOURCES
 from tools.detector.scenes import DATA, MOST, SIZES, SPLITS, Canvas, make_scene, materials
@@ -125,45 +124,6 @@ def test_pycocotools_gives_what_is_right_an_ap_of_one_and_what_is_wrong_none(sce
     assert average_precision(truth, right) == (1.0, 1.0)
     assert average_precision(truth, [row | {"category_id": (row["category_id"] + 1) % 10} for row in right])[1] < 0.1
     assert average_precision(truth, []) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("size", "inside"), [((640, 360), (320, 180)), ((270, 480), (180, 320)), ((160, 80), (320, 160))]
-)
-def test_letterbox_keeps_the_aspect_ratio_pads_with_grey_and_turns_to_bgr(size, inside):
-    picture = np.empty((*size[::-1], 3), np.uint8)
-    picture[:] = [200, 100, 50]
-    pixels, scale = letterbox(picture, 320)
-    assert pixels.shape == (3, 320, 320)
-    assert scale == inside[0] / size[0]
-    assert (pixels[:, : inside[1], : inside[0]] == np.array([50, 100, 200])[:, None, None]).all()
-    padding = pixels.copy()
-    padding[:, : inside[1], : inside[0]] = PADDING
-    assert (padding == PADDING).all()
-
-
-def test_decoding_undoes_what_the_network_is_asked_for():
-    cells, strides = grid(64, 96)
-    assert cells.shape == (8 * 12 + 4 * 6 + 2 * 3, 2)
-    anchor = 8 * 12 + 7  # stride 16, second row, second column
-    assert (*cells[anchor], *strides[anchor]) == (1, 1, 16)
-    output = np.zeros((1, len(cells), 15), np.float32)
-    output[0, anchor] = [0.5, 0.25, np.log(2), np.log(3), 0.5, *([0.0] * 9), 0.8]
-    boxes, scores = decode(output, 64, 96)
-    assert boxes[0, anchor] == pytest.approx([24 - 16, 20 - 24, 24 + 16, 20 + 24])
-    assert scores[0, anchor] == pytest.approx([0] * 9 + [0.4])
-
-
-def test_nms_drops_what_overlaps_a_better_box_of_the_same_class():
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
-    assert nms(boxes, np.array([0.5, 0.9, 0.1, 0.2]), 0.65).tolist() == [1, 3]
-    assert nms(boxes[:0], np.zeros(0), 0.65).tolist() == []
-    scores = np.zeros((4, 2))
-    scores[[0, 1, 3], 0] = 0.5, 0.9, 0.005
-    scores[2, 1] = 0.1
-    kept, best, classes = detections(boxes, scores)
-    assert (best.tolist(), classes.tolist()) == ([0.9, 0.1], [0, 1])
-    assert kept.tolist() == boxes[[1, 2]].tolist()
 
 
 def test_what_a_network_finds_comes_back_in_the_pictures_own_pixels():

@@ -6,9 +6,9 @@ import onnxruntime
 import pytest
 
 from helpers.builder import build_plan
+from helpers.detector import grid
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
-from tools.detector.boxes import grid
 from tools.detector.coco import SIDE, average_precision, find, read_scenes
 from tools.detector.scenes import DATA, MOST, make_scene
 
@@ -17,8 +17,8 @@ from tools.detector.loss import assign, overlaps, yolox_loss  # noqa: E402
 from tools.train_detector import Batches, rate  # noqa: E402
 
 MODEL = DATA / "yolox_nano.onnx"
-CELLS, STRIDES = map(torch.from_numpy, grid(64, 64))
-CENTRES = (CELLS + 0.5) * STRIDES
+CORNERS, STRIDES = map(torch.from_numpy, grid((64, 64)))
+CELLS, CENTRES = CORNERS / STRIDES, CORNERS + STRIDES / 2
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def test_the_loss_and_its_gradient_are_those_of_the_package():
     labels[truth[..., 0] < 0] = 0
     expected = model(images.float(), labels)["total_loss"]
     weight = model.head.reg_preds[0].weight
-    cells, strides = map(torch.from_numpy, grid(SIDE, SIDE))
-    ours = yolox_loss(Raw(model)(images.float()), truth, cells, strides[:, 0])
+    corners, strides = map(torch.from_numpy, grid((SIDE, SIDE)))
+    ours = yolox_loss(Raw(model)(images.float()), truth, corners / strides, strides[:, 0])
     assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
     theirs = torch.autograd.grad(expected, weight)[0]
     assert torch.allclose(torch.autograd.grad(ours, weight)[0], theirs, rtol=1e-3, atol=1e-5)
@@ -137,7 +137,7 @@ def test_the_model_has_the_names_axes_and_opset_that_it_says():
 @pytest.mark.parametrize("shape", [(1, 3, 320, 320), (2, 3, 192, 256)])
 def test_the_model_takes_any_batch_height_and_width(session, shape):
     (predictions,) = session.run(["predictions"], {"images": np.full(shape, 114, np.float32)})
-    assert predictions.shape == (shape[0], len(grid(*shape[2:])[0]), 15)
+    assert predictions.shape == (shape[0], len(grid(shape[2:])[0]), 15)
     assert predictions[..., 4:].min() >= 0
     assert predictions[..., 4:].max() < 0.5  # sigmoids, of a picture without digits
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .boxes import decode, detections, letterbox
+from helpers.detector import decode, letterbox, nms, to_input, to_picture
+
 from .scenes import DATA, Scene, make_scene
 
 SIDE = 320  # of the network's input
@@ -56,10 +57,11 @@ def find(network: Callable[[np.ndarray], np.ndarray], images: Iterable[np.ndarra
     """Returns what a network finds, as COCO results. ``network`` takes float32 (1, 3, side, side) in BGR, 0 to 255."""
     results = []
     for number, image in enumerate(images, start=1):
-        pixels, scale = letterbox(image, side)
-        boxes, scores = decode(network(pixels[None].astype(np.float32)), side, side)
-        for box, score, label in zip(*detections(boxes[0], scores[0]), strict=True):
-            x0, y0, x1, y1 = (box / scale).tolist()
+        padded, scale = letterbox(image, (side, side))
+        boxes, scores = decode(network(to_input(padded))[0], (side, side))
+        found = nms(boxes, scores, iou=0.65, score=0.01)  # with which YOLOX is evaluated
+        for box, score, label in zip(*to_picture(found, scale, image), strict=True):
+            x0, y0, x1, y1 = box.tolist()
             results.append({"image_id": number, "category_id": int(label), "bbox": [x0, y0, x1 - x0, y1 - y0]})
             results[-1]["score"] = float(score)
     return results
