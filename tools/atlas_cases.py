@@ -64,10 +64,10 @@ WRITTEN = [
     *((kind, f"(float[6] x, float[4] u) => (float[6] y) <int64[4{shape}] i = {{0, 2, 3, 5}}> {{ "
              f'y = {kind}<reduction="{reduction}">(x, i, u) }}')
       for kind, shape in (("ScatterElements", ""), ("ScatterND", ",1")) for reduction in ("min", "max")),
-    ("QuantizeLinear", "(float[2,3] x, float s, int8 z) => (int8[2,3] y) { y = QuantizeLinear(x, s, z) }"),
-    ("QuantizeLinear", "(float[2,3] x, float s, uint8 z) => (uint8[2,3] y) { y = QuantizeLinear(x, s, z) }"),
-    ("DequantizeLinear", "(int8[2,3] x, float s, int8 z) => (float[2,3] y) { y = DequantizeLinear(x, s, z) }"),
-    ("DequantizeLinear", "(uint8[2,3] x, float s, uint8 z) => (float[2,3] y) { y = DequantizeLinear(x, s, z) }"),
+    *((kind, f"({real}[2,3] x, {real} s, {whole} z) => ({real}[2,3] y) <{whole}[2,3] q> "
+             "{ q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }")
+      for kind in ("QuantizeLinear", "DequantizeLinear") for real in ("float", "float16") for whole in ("int8",
+      "uint8")),
     ("DequantizeLinear", "(int32[2,3] x, float s) => (float[2,3] y) { y = DequantizeLinear(x, s) }"),
 ]  # fmt: skip
 
@@ -112,7 +112,9 @@ def cases(operators: set[str] | None = None) -> Iterator[Case]:
     written = list(_written(operators))  # all of them: they were written since ONNX's say too little
     exported = [*written, *_first_of_each(_as_exported(originals), kept)]
     yield from exported
-    bases = [case for case in [*originals, *usual, *exported] if is_inference(case.use)]
+    bases = [
+        case for case in [*originals, *usual, *exported] if is_inference(case.use) and len(case.model.graph.node) == 1
+    ]
     older = list(_first_of_each(_older(bases), kept))
     yield from older
     made = list(_first_of_each(_of_other_outputs(bases), kept))
@@ -167,9 +169,9 @@ def _read(data: Path, kind: str, values: Iterable) -> dict[str, np.ndarray]:
     return found
 
 
-def _case(name: str, model: Any, inputs: dict, expected: list | None) -> Case:
-    (node,) = model.graph.node
-    tensors = {v.name: v.type.tensor_type for v in [*model.graph.input, *model.graph.output]}
+def _case(name: str, model: Any, inputs: dict, expected: list | None, operator: str = "") -> Case:
+    node = next(node for node in model.graph.node if operator in ("", node.op_type))
+    tensors = {v.name: v.type.tensor_type for v in [*model.graph.input, *model.graph.output, *model.graph.value_info]}
 
     def tensor(name: str) -> tuple[int, list | None]:
         known = tensors.get(name)
@@ -185,8 +187,9 @@ def _case(name: str, model: Any, inputs: dict, expected: list | None) -> Case:
     return Case(name, node.op_type, use, model, inputs, expected)
 
 
-def _made(name: str, model: Any, inputs: dict, like: list | None = None) -> Case | None:
-    """The case, if it is well-formed. ``like``: the outputs that it must have, where a reference can compute them."""
+def _made(name: str, model: Any, inputs: dict, like: list | None = None, operator: str = "") -> Case | None:
+    """The case, if it is well-formed. ``like``: the outputs that it must have, where a reference can compute them,
+    ``operator``: which of the model's nodes it is about."""
     try:
         checker.check_model(model, full_check=True)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -195,9 +198,9 @@ def _made(name: str, model: Any, inputs: dict, like: list | None = None) -> Case
     except (checker.ValidationError, shape_inference.InferenceError):
         return None
     except Exception:  # the reference lacks it, or cannot do it with this type
-        return _case(name, model, inputs, None) if like is None else None
+        return _case(name, model, inputs, None, operator) if like is None else None
     same = like is None or all(map(_alike, expected, like))
-    return _case(name, model, inputs, expected) if same else None
+    return _case(name, model, inputs, expected, operator) if same else None
 
 
 def _alike(a: Any, b: Any) -> bool:
@@ -237,7 +240,7 @@ def _written(operators: set[str] | None) -> Iterator[Case]:
                 shape = [dimension.dim_value for dimension in tensor.shape.dim]
                 number = numbers.uniform(0.1, 1, shape)
                 inputs[value.name] = np.asarray(number).astype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-            if made := _made(f"{operator} of {text}", model, inputs):
+            if made := _made(f"{operator} of {text}", model, inputs, operator=operator):
                 yield made
 
 

@@ -6,6 +6,7 @@ It can end the process: a ``helpers.worker.Worker`` calls it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from helpers.commands.check.trial import parse
 from helpers.logger import errors, get_logger
 from helpers.onnx_parser import parse_onnx
 from helpers.runner import Runner
-from helpers.trt import MissingCapability, has
+from helpers.trt import MissingCapability, has, trt
 
 TOLERANCE = 1e-2  # of the largest magnitude in an output: 8.6 computes in TF32 and FP16
 NARROW = 2**31  # INT64 becomes INT32 in 8.6; ONNX's tests of extreme values say nothing about models
@@ -51,8 +52,11 @@ def try_model(model: bytes, inputs: Mapping[str, np.ndarray], expected: Mapping[
 def _build(model: bytes, profile: Mapping) -> tuple[bytes | None, str]:
     # Where tactics are timed, the first that works answers the question; only what has none is looked at in earnest.
     reason = ""
+    quantized = b"uantizeLinear" in model and "INT8" in dir(trt.BuilderFlag)  # 8.6 builds Q/DQ only with this flag
     for level in (0, None) if has("timing_cache") else (None,):
         options = BuildOptions(profiles=[profile] if profile else [], optimization_level=level)
+        if quantized:
+            options = replace(options, flags=("INT8",))
         try:
             network = parse_onnx(model)
             config = create_config(network.builder, network, options)

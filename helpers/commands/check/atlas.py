@@ -121,7 +121,9 @@ def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
         if any(set(row) & good and set(row) - good for row in alike):  # it depends on something else
             return Known(None, UNKNOWN)
         suspects = [feature for feature in features if not _letters_with(measured, feature) & good]
-        return _accused(_culprit(measured, features, good) or suspects or features, set(letters) == {"w"})
+        return _accused(
+            _culprit(measured, features, good) or suspects or features[1:] or features, set(letters) == {"w"}
+        )
     guilty = _culprit(measured, features, good)
     if guilty:
         return _accused(guilty, _letters_with(measured, guilty[0]) == {"w"})

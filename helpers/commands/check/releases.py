@@ -146,8 +146,10 @@ def judge_for(report: Report, facts: dict, release: str, kinds: Sequence[dict]) 
     errors = [problem for problem in report.problems if problem.severity == "error"]
     report.verdict = NOT_CONVERTIBLE if errors else UNDECIDED if unsure else CONVERTIBLE
     if errors:
-        where = f"{errors[0].where}: " if errors[0].where else ""
-        line = f"{wanted.name} will not take {report.model}: {where}{errors[0].reason.rstrip('.')}"
+        first = errors[0]
+        where = f"{first.where}: " if first.where else ""
+        reason = first.reason if first.advice else first.what
+        line = f"{wanted.name} will not take {report.model}: {where}{reason.rstrip('.')}"
     elif unsure:
         line = f"{wanted.name} may take {report.model}: nothing is known against it, but {len(unsure)} of "
         line += f"{len(report.operators)} kinds of operators are unverified: {some(unsure)}"

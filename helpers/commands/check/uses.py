@@ -36,6 +36,7 @@ RANKED = frozenset(("Attention", "AveragePool", "Conv", "ConvInteger", "ConvTran
 MAIN = {"Where": 1, "OneHot": 2}  # the input whose type counts, where it is not the first
 MAKES = frozenset(("BitCast", "Cast", "CastLike", "ConstantOfShape", "QuantizeLinear"))  # the output's type counts, too
 TRAINING = ("training_mode", ":output")  # in a use that a model for inference has not
+SAID = {"zero_point": "a zero point that is not 0", "twice": "a letter twice in one term"}
 UNKNOWN = "?"  # the type of a tensor that nothing is known of
 
 
@@ -58,8 +59,11 @@ def use_of(
     if node.op_type in MAKES and outputs:
         words.append(f"to={_type_name(tensor(outputs[0])[0])}")
     words += sorted(_attributes(node, oldest))
+    words += ["twice"] * (node.op_type == "Einsum" and _has_letter_twice(node))
     if now is not None:
         words += sorted(f"{slot}:{kind}" for slot, kind in _inputs(node, now, oldest, tensor))
+        if "axes:input" in words:
+            words = [word for word in words if not word.startswith("noop_with_empty_axes")]
         points = [name for slot, name in zip(now.inputs, node.input, strict=False) if slot.name.endswith("zero_point")]
         words += ["zero_point"] * (not all(is_zero(name) for name in points if name))
         # Where every output is optional, as in LSTM, all of them are for inference.
@@ -75,14 +79,20 @@ def in_words(feature: str) -> str:
     if kind:
         words = {"output": f"the output {name}", "empty": f"empty {name}"}
         return words.get(kind, f"{name} as an {kind}")
-    if feature == "zero_point":
-        return "a zero point that is not 0"
+    if feature in SAID:
+        return SAID[feature]
     return f"{feature} tensors" if feature.endswith("-D") else feature
 
 
 def is_inference(use: str) -> bool:
     """Returns whether a model for inference may have the use: no training mode, no outputs that only training needs."""
     return not any(word in use for word in TRAINING)
+
+
+def _has_letter_twice(node: Any) -> bool:
+    equation = next((attribute.s.decode(errors="replace") for attribute in node.attribute if attribute.s), "")
+    terms = [term.replace(".", "").replace(" ", "") for term in equation.partition("->")[0].split(",")]
+    return any(len(set(term)) < len(term) for term in terms)
 
 
 def _attributes(node: Any, oldest: dict) -> list[str]:
