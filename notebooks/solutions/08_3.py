@@ -1,6 +1,6 @@
 # Exercise 08.3: ask the atlas which operators are hopeless.
 def hopeless(kinds, operators, release):
-    """kinds: types of operators. operators: atlas["operators"], such as {"Det": {"TensorRT 9": {"refused": 2}}}.
+    """kinds: types of operators. operators: counts by kind and release, {"Det": {"TensorRT 9": {"refused": 2}}}.
 
     Returns the sorted kinds of which that release built no case, not even with constant inputs,
     and those that it was never measured with."""

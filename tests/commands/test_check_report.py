@@ -257,3 +257,15 @@ def test_the_command_prints_the_schema(capsys):
         main(["check", "--schema"])
     assert end.value.code == 0
     assert json.loads(capsys.readouterr().out) == SCHEMA
+
+
+def test_the_summary_says_once_which_release_builds_the_operator(monkeypatch):
+    from helpers.commands.check import summary
+
+    monkeypatch.setattr(summary, "elsewhere_line", lambda report: "TensorRT 8.6.1 builds NonZero")
+    report = Report("m.onnx", tensorrt="TensorRT for RTX 1.7.1")
+    report.add("error", "refused. TensorRT 8.6.1 builds NonZero.", "")
+    assert summary.summary(report, "", "").count("8.6.1 builds NonZero") == 1
+    report.problems[:] = []
+    report.add("error", "refused", "")
+    assert summary.summary(report, "", "").count("8.6.1 builds NonZero") == 1

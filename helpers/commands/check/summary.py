@@ -26,7 +26,7 @@ def summary(report: Report, outcome: str, stopped: str) -> str:
     error = next((problem for problem in report.problems if problem.severity == "error"), None)
     if error:
         line = f"{report.tensorrt} will not take {report.model}: {_cause(error, error.reason)}"
-        more = [part for part in (elsewhere_line(report), stopped) if part]
+        more = [part for part in (elsewhere_line(report), stopped) if part and part not in line]
         return f"{line} ({'; '.join(more)})" if more else line
     if stopped:
         return f"{report.model} was not judged to the end: {stopped}"
