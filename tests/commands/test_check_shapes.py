@@ -15,7 +15,7 @@ from report_schema import assert_schema
 from small_models import FLOAT, INT64, constant, node, value
 
 from helpers.builder import build_plan
-from helpers.commands.check import check, check_worker
+from helpers.commands.check import check, check_worker, trial
 from helpers.commands.check.building import about_shapes
 from helpers.commands.check.report import Tensor
 from helpers.commands.check.shapes import (
@@ -553,3 +553,19 @@ def test_help_lists_the_exit_status():
         "--values",
     ):
         assert words in text
+
+
+def test_where_types_are_not_binding_a_quantized_model_may_be_built_in_int8(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(trial, "has", lambda capability: capability == "weak_typing")
+    monkeypatch.setattr(trial, "_build", lambda model, options: asked.append(options.flags) or {"message": None})
+    graph = onnx.parser.parse_graph(
+        "g (float[4] x) => (float[4] y) <float s = {0.1}, int8 z = {0}> "
+        "{ q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"
+    )
+    quantized = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    plain = onnx.helper.make_model(onnx.parser.parse_graph("g (float[4] x) => (float[4] y) { y = Relu(x) }"))
+    onnx.save(quantized, tmp_path / "q.onnx")
+    for model in (quantized.SerializeToString(), str(tmp_path / "q.onnx"), plain.SerializeToString()):
+        trial.build(model)
+    assert asked == [("INT8",), ("INT8",), ()]

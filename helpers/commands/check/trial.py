@@ -90,12 +90,20 @@ def build(model: str | bytes, profile: Mapping | None = None) -> dict:
     ``profile``: input name -> (min, opt, max), for inputs with dynamic shapes and for shape inputs. The plan is thrown
     away, and so does not go on the list of plans that were built here (``helpers.trust``).
     """
+    # Where the types of a graph are not binding, Q/DQ nodes need this permission.
+    flags = ("INT8",) if has("weak_typing") and _is_quantized(model) else ()
     # Where tactics are timed, the first that works answers the question; only what has none is looked at in earnest.
     for level in (0, None) if has("timing_cache") else (None,):
-        result = _build(model, BuildOptions(profiles=[profile] if profile else [], optimization_level=level))
+        options = BuildOptions(profiles=[profile] if profile else [], optimization_level=level, flags=flags)
+        result = _build(model, options)
         if result["message"] is None:
             break
     return result
+
+
+def _is_quantized(model: str | bytes) -> bool:
+    content = model if isinstance(model, bytes) else read_model(model).model.SerializeToString()
+    return b"uantizeLinear" in content
 
 
 def build_as_proposed(path: str, shapes: Mapping[str, tuple], values: Mapping[str, tuple]) -> dict:
