@@ -61,6 +61,8 @@ class BuildOptions:
     flags               names of trt.BuilderFlag to set, e.g. ("FP16",)
     clear_flags         names of trt.BuilderFlag to clear, e.g. ("TF32",), which is set by default
     optimization_level  0 (fastest build) to 5 (longest search for fast kernels); None: TensorRT's default, 3
+    tactic_sources      names of trt.TacticSource, the only libraries that tactics may come from; () for none besides
+                        TensorRT's own kernels. None: TensorRT's default
     timing_cache        a file with the timings of earlier builds, read and written; ignored where tactics are not timed
                         and, from TensorRT 9.1 on, at level 0
     progress            show progress bars; ignored without ``progress_monitor``
@@ -74,12 +76,15 @@ class BuildOptions:
     flags: Sequence[str] = ()
     clear_flags: Sequence[str] = ()
     optimization_level: int | None = None
+    tactic_sources: Sequence[str] | None = None
     timing_cache: str | os.PathLike | None = field(default=None, compare=False)
     progress: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("targets", "flags", "clear_flags", "profiles"):
+        for name in ("targets", "flags", "clear_flags", "tactic_sources", "profiles"):
             given = getattr(self, name)
+            if name == "tactic_sources" and given is None:
+                continue
             if isinstance(given, (str, Mapping)):
                 raise ValueError(f"{name}={given!r}: give a list, {name}=[{given!r}]")
             if not isinstance(given, Sequence):
@@ -99,7 +104,12 @@ class BuildOptions:
             raise TypeError(f"timing_cache={self.timing_cache!r:.80}: give the path of a file")
 
 
-_EXAMPLES = {"targets": "'SM86'", "flags": "'REFIT'", "clear_flags": "'TF32'"}
+_EXAMPLES = {
+    "targets": "'SM86'",
+    "flags": "'REFIT'",
+    "clear_flags": "'TF32'",
+    "tactic_sources": "'JIT_CONVOLUTIONS'",
+}
 
 
 def _is_whole(value: Any) -> bool:
@@ -175,6 +185,8 @@ def create_config(builder: trt.Builder, network: trt.INetworkDefinition, options
         config.clear_flag(_builder_flag(name))
     if options.optimization_level is not None:
         config.builder_optimization_level = options.optimization_level
+    if options.tactic_sources is not None:
+        config.set_tactic_sources(sum(1 << int(_tactic_source(name)) for name in set(options.tactic_sources)))
     if options.targets:
         _set_targets(config, options.targets)
     if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):
@@ -298,6 +310,13 @@ def _builder_flag(name: str) -> trt.BuilderFlag:
             f"export the model in {name}, or insert casts or Q/DQ layers"
         )
     raise ValueError(f"this TensorRT has no BuilderFlag.{name}; it has {', '.join(trt.BuilderFlag.__members__)}")
+
+
+def _tactic_source(name: str) -> trt.TacticSource:
+    if name not in trt.TacticSource.__members__:
+        known = ", ".join(trt.TacticSource.__members__)
+        raise ValueError(f"this TensorRT has no TacticSource.{name}; it has {known}")
+    return trt.TacticSource.__members__[name]
 
 
 def _set_targets(config: trt.IBuilderConfig, targets: Sequence[str]) -> None:

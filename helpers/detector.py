@@ -142,7 +142,7 @@ def draw(picture: np.ndarray, found: Detections, names: Sequence[str] | None = N
 class Detector:
     """A detector around a plan of YOLOX, which gives the undecoded answer of ``data/yolox_nano.onnx`` for one picture.
 
-    plan   a file, the bytes of a plan, or a Runner; ``trusted`` as for a Runner
+    plan   a file, the bytes of a plan, or a Runner (or what is called as one); ``trusted`` as for a Runner
     size   (height, width) to letterbox into; by default the largest of the plan's optimization profile
     score, iou, most   as for :func:`nms`
 
@@ -164,7 +164,7 @@ class Detector:
     ):
         from .runner import Runner
 
-        self.run = plan if isinstance(plan, Runner) else Runner(plan, trusted=trusted)
+        self.run: Any = plan if callable(plan) else Runner(plan, trusted=trusted)
         (spec,) = [spec for spec in self.run.specs.values() if spec.is_input]
         height, width = size or spec.maximum[2:]
         self.size = int(height), int(width)

@@ -31,7 +31,9 @@ def with_size(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto:
     (images,) = _real_inputs(model)
     for axis, side in zip(images.type.tensor_type.shape.dim[2:], size, strict=True):
         axis.dim_value = side
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = cells
+    answer = model.graph.output[0].type.tensor_type.shape.dim
+    if len(answer) == 3 and not answer[1].dim_value:  # (pictures, cells, ...), and not what NMS has kept
+        answer[1].dim_value = cells
     del model.graph.value_info[:]  # they hold the old shapes
     return model
 

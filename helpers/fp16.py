@@ -50,13 +50,11 @@ def to_fp16(model: str | os.PathLike | bytes | onnx.ModelProto, keep: Collection
     import onnx.inliner  # not there unless imported
     from google.protobuf.message import EncodeError
 
-    names: list[Any] = list(keep) if isinstance(keep, Iterable) and not isinstance(keep, (str, bytes)) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"keep={keep!r:.80}: give a list of names of nodes, keep=['…']")
+    names = names_to_keep(keep)
     half = load_onnx(model)
     if half.functions:
         half = onnx.inliner.inline_local_functions(half)
-    _check_kept(set(names), half.graph)
+    check_kept(names, half.graph)
     for graph in _graphs(half.graph):
         _sort(graph)
     try:
@@ -64,7 +62,7 @@ def to_fp16(model: str | os.PathLike | bytes | onnx.ModelProto, keep: Collection
     except (ValueError, EncodeError, onnx.shape_inference.InferenceError) as error:  # EncodeError: of more than 2 GB
         raise ValueError(f"onnx cannot tell the types of the model's tensors: {error}") from error
     half.ir_version = max(half.ir_version, 4)  # before, each weight had to be an input as well
-    _Converter(half, set(names)).convert()
+    _Converter(half, names).convert()
     return half
 
 
@@ -380,7 +378,16 @@ def _label(node: onnx.NodeProto) -> str:
     return node.name or next(iter(node.output), "")
 
 
-def _check_kept(keep: set[str], graph: onnx.GraphProto) -> None:
+def names_to_keep(keep: Any) -> set[str]:
+    """Returns the names of nodes as a set. Raises TypeError for what is no list of names."""
+    names: list[Any] = list(keep) if isinstance(keep, Iterable) and not isinstance(keep, (str, bytes)) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"keep={keep!r:.80}: give a list of names of nodes, keep=['…']")
+    return set(names)
+
+
+def check_kept(keep: set[str], graph: onnx.GraphProto) -> None:
+    """Raises ValueError for a name that no node of the graph has, with those that are like it."""
     names = list(dict.fromkeys(map(_label, _nodes(graph))))
     for name in sorted(keep.difference(names)):
         close = difflib.get_close_matches(name, names, 3) or names[:3]

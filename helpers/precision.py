@@ -14,12 +14,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .fp16 import check_kept, names_to_keep
 from .fp16 import to_fp16 as to_fp16  # so that one place has both
 from .model_files import load_onnx
 from .trt import trt
@@ -48,23 +49,31 @@ def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def quantize(
-    model: str | os.PathLike | onnx.ModelProto, batches: Iterable[Mapping[str, np.ndarray]]
+    model: str | os.PathLike | onnx.ModelProto,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    keep: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Returns a copy of the model (or of its file) with INT8 Q/DQ nodes before convolutions and matrix products.
 
     ``batches`` are calibration inputs by name, pre-processed exactly as in use: the largest magnitude that a tensor
     has in them becomes 127. Symmetric, one scale per activation, one per output channel of a weight; biases stay in
-    floating point. So TensorRT wants it, 8.6 included. ONNX Runtime does it.
+    floating point. So TensorRT wants it, 8.6 included. ONNX Runtime does it. ``keep`` names nodes that stay in floating
+    point, such as the last convolutions of a detector; a node without a name goes by its first output.
 
-    Raises ValueError without batches, for a batch that the model cannot take or with numbers that are not finite, and
-    for a model that ONNX Runtime cannot run; TypeError for what is no list of mappings from names to NumPy arrays; and
+    Raises ValueError without batches, for a batch that the model cannot take or with numbers that are not finite, for
+    a model that ONNX Runtime cannot run, and for a name in ``keep`` that no node has; TypeError for what is no list of
+    mappings from names to NumPy arrays, or of names; and
     for the model what ``helpers.model_files.load_onnx`` raises. Exceptions of ``batches`` pass through.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    names = names_to_keep(keep)
     given_model = load_onnx(model)
+    check_kept(names, given_model.graph)
+    for node in given_model.graph.node:
+        node.name = node.name or node.output[0]  # ONNX Runtime leaves nodes out by name
     checked = _checked(batches, given_model)
     first = next(checked, None)
     if first is None:
@@ -93,6 +102,7 @@ def quantize(
                 done,
                 Reader(),
                 op_types_to_quantize=list(WEIGHTED),
+                nodes_to_exclude=list(names),
                 per_channel=True,
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,

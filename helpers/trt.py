@@ -12,6 +12,7 @@ True
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -98,6 +99,18 @@ def _gpu() -> bool:
     return _enum_has("ComputeCapability", f"SM{major}{minor}")
 
 
+@functools.cache
+def _imports(name: str) -> bool:
+    """Whether a module can really be imported: some are there, beside a library that does not fit them."""
+    if not _installed(name):
+        return False
+    try:
+        importlib.import_module(name)
+    except Exception:
+        return False
+    return True
+
+
 def _version_compatible() -> bool:
     return not _rtx() and _enum_has("BuilderFlag", "VERSION_COMPATIBLE") and bool(gpus())
 
@@ -154,6 +167,11 @@ CAPABILITIES: dict[str, Capability] = {
         lambda: _installed("cuda.bindings"),
         "CUDA through cuda.bindings",
         "pip install cuda-bindings",
+    ),
+    "yolox": Capability(
+        lambda: _imports("yolox.config"),
+        "make and export a YOLOX with PyTorch",
+        "pip install pixeltable-yolox (beside a torchvision that fits PyTorch)",
     ),
 }
 

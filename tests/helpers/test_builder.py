@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import builder, trust
-from helpers.builder import BuildCanceled, BuildError, BuildOptions, build_plan, create_network, keep
+from helpers.builder import BuildCanceled, BuildError, BuildOptions, build_plan, create_config, create_network, keep
 from helpers.logger import Message
 from helpers.trt import MissingCapability, has, trt
 
@@ -190,6 +190,9 @@ def test_what_is_no_network(wrong):
         ({"workspace": -1}, ValueError, "above 0"),
         ({"optimization_level": "3"}, TypeError, "whole number from 0 to 5"),
         ({"optimization_level": -1}, ValueError, "0 to 5"),
+        ({"tactic_sources": "CUBLAS"}, ValueError, r"tactic_sources=\['CUBLAS'\]"),
+        ({"tactic_sources": [0]}, TypeError, "such as 'JIT_CONVOLUTIONS'"),
+        ({"tactic_sources": ["CUTLASS"]}, ValueError, r"no TacticSource\.CUTLASS; it has .*JIT_CONVOLUTIONS"),
         ({"flags": None}, TypeError, "flags=None: give a list"),
         ({"flags": 3}, TypeError, "flags=3: give a list"),
         ({"flags": [trt.BuilderFlag.DEBUG]}, TypeError, "give names as text, such as 'REFIT'"),
@@ -407,3 +410,10 @@ class TestTimingCache:
         assert set(config.given) == {b""}
         assert "the timing cache is not used: " in caplog.text
         assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize(("names", "count"), [((), 0), (("JIT_CONVOLUTIONS",), 1)])
+def test_tactics_may_come_from_the_named_sources_alone(names, count):
+    network = conv_network()
+    config = create_config(network.builder, network, BuildOptions(tactic_sources=names))
+    assert config.get_tactic_sources().bit_count() == count

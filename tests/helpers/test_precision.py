@@ -80,6 +80,25 @@ class TestQuantize:
     def test_answers_change_a_little(self, int8, images):
         assert 1e-4 < relative_error(run(int8, images), run(LENET, images)) < 0.05
 
+    def test_what_is_kept_stays_in_floating_point(self, images):
+        kept = [node.name for node in onnx.load(LENET).graph.node if node.op_type == "Gemm"]
+        model = quantize(LENET, [{"image": images[:8]}], keep=kept)
+        weights = {node.input[1] for node in model.graph.node if node.op_type == "Gemm"}
+        assert weights == {"fc1.weight", "fc2.weight", "fc3.weight"}
+        assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) == 4
+
+    def test_a_node_without_a_name_is_kept_by_its_first_output(self, images):
+        model = onnx.load(LENET)
+        last = model.graph.node[-1]
+        last.name = ""
+        made = quantize(model, [{"image": images[:8]}], keep=[last.output[0]])
+        assert next(node for node in made.graph.node if "logits" in node.output).input[1] == "fc3.weight"
+
+    @pytest.mark.parametrize(("keep", "error"), [(["fc9"], ValueError), ("fc1", TypeError), ([1], TypeError)])
+    def test_what_is_kept_is_a_list_of_names_that_are_there(self, images, keep, error):
+        with pytest.raises(error, match="keep"):
+            quantize(LENET, [{"image": images[:8]}], keep=keep)
+
     def test_an_iterator_is_used_to_its_end(self, images):
         bright = [{"image": images[:8]}, {"image": images[:8] * 4}]
         values = {t.name: numpy_helper.to_array(t) for t in quantize(LENET, iter(bright)).graph.initializer}

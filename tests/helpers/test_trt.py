@@ -14,6 +14,7 @@ from helpers.trt import (
     NAME,
     VERSION,
     MissingCapability,
+    _imports,
     has,
     is_this_version,
     missing,
@@ -71,6 +72,17 @@ def test_a_version_is_this_one_in_as_many_numbers_as_are_known(monkeypatch):
     assert not is_this_version("8.6.0")
     assert not is_this_version("8.6.1.6")
     assert not is_this_version("8.60.1", 2)
+
+
+def test_a_module_that_is_there_and_does_not_import_is_no_capability(tmp_path, monkeypatch):
+    for name, text in (
+        ("yolox_a", "import there_is_no_such_module"),
+        ("yolox_b", "raise RuntimeError"),
+        ("yolox_c", ""),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [_imports(name) for name in ("yolox_a", "yolox_b", "yolox_c", "yolox_d")] == [False, False, True, False]
 
 
 def test_an_unknown_capability_is_a_mistake_and_not_a_no():
