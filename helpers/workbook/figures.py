@@ -123,15 +123,32 @@ def show(fig: Figure, alt: str, *, width: int | None = None) -> None:
     if not hasattr(fig, "savefig"):
         hint = "; pass ax.figure" if hasattr(fig, "get_figure") else ""
         raise TypeError(f"show needs a matplotlib figure and got {type(fig).__name__}{hint}")
-    if not isinstance(alt, str) or not alt.strip():
-        raise ValueError("alt is empty: say in a sentence what the figure shows, for those who cannot see it")
-    alt = " ".join(alt.split())
-    data = base64.b64encode(to_png(fig)).decode()
+    _check_alt(alt)
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)
+    _display(to_png(fig), alt, width)
+
+
+def show_image(image: Any, alt: str, *, width: int | None = None) -> None:
+    """Displays a Pillow image, such as a photograph, as :func:`show` displays a figure: with 256 colours, which look
+    alike and take a third of the bytes. Raises ValueError for an empty ``alt``.
+    """
+    from PIL import Image
+
+    _check_alt(alt)
+    _display(_encoded(image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG)), alt, width)
+
+
+def _check_alt(alt: Any) -> None:
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what the figure shows, for those who cannot see it")
+
+
+def _display(png: bytes, alt: str, width: int | None) -> None:
+    alt = " ".join(alt.split())
     size = f' width="{int(width)}"' if width is not None else ""
     image = (
-        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"{size} '
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}"{size} '
         'style="max-width:100%;height:auto;background:#ffffff;border-radius:8px">'
     )
     text = f"[figure] {alt}"
