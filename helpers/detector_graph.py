@@ -157,14 +157,16 @@ def with_letterbox(model: onnx.ModelProto, size: tuple[int, int], padding: int =
     edit = _Edit(model, "letterbox")
     moving = edit.add("Unsqueeze", edit.add("Cast", "picture", to=FLOAT), edit.constant([0]))
     moving = edit.add("Transpose", moving, perm=[0, 3, 1, 2])
-    height_width = edit.add("Slice", edit.add("Shape", moving), *map(edit.constant, ([2], [4], [0])))
-    ratios = edit.add("Div", edit.constant(np.array(size, np.float32)), edit.add("Cast", height_width, to=FLOAT))
-    scale = edit.add("ReduceMin", ratios, keepdims=1) if edit.opset < 18 else edit.add("ReduceMin", ratios)
-    exact = edit.add("Mul", edit.add("Cast", height_width, to=FLOAT), scale)
-    new = edit.add(
-        "Cast", edit.add("Floor", edit.add("Add", exact, edit.constant(np.array([0.5], np.float32)))), to=INT64
-    )
-    new = edit.add("Min", new, edit.constant(list(size)))
+    # In whole numbers, which TensorRT computes as shapes in every release: the side that fills the square stays, the
+    # other one is rounded.
+    shape = edit.add("Shape", moving)
+    given = [edit.add("Gather", shape, edit.constant([axis])) for axis in (2, 3)]
+    sides = []
+    for own, other in ((0, 1), (1, 0)):
+        twice = edit.add("Mul", given[own], edit.constant([2 * size[other]]))
+        rounded = edit.add("Div", edit.add("Add", twice, given[other]), edit.add("Add", given[other], given[other]))
+        sides.append(edit.add("Max", edit.add("Min", rounded, edit.constant([size[own]])), edit.constant([1])))
+    new = edit.add("Concat", *sides, axis=0)
     target = edit.add("Concat", edit.constant([1, 3]), new, axis=0)
     smaller = edit.add("Resize", moving, "", "", target, mode="linear", coordinate_transformation_mode="half_pixel")
     room = edit.add("Sub", edit.constant(list(size)), new)

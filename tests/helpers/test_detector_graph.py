@@ -67,7 +67,7 @@ def test_pictures_as_they_are_give_the_same_answer(model, padded):
     assert np.allclose(given, run(model, images=to_input(padded))["predictions"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(300, 200), (200, 300), (40, 50), (97, 391)])
+@pytest.mark.parametrize("shape", [(300, 200), (200, 300), (40, 50), (97, 391), (333, 128), (1, 700)])
 def test_the_network_letterboxes_as_the_helper_does(model, shape):
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]  # without detail, since Pillow averages over more pixels
     picture = np.stack([255 * rows / shape[0], 255 * columns / shape[1], 0 * rows + 90], -1).astype(np.uint8)
