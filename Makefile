@@ -46,7 +46,7 @@ record: setup
 
 bench: setup
 	@$(VENV_PYTHON) -m tools.bench build/bench
-	@cp build/bench/bench.json build/bench/bench.png data/
+	@cp build/bench/bench*.* data/
 
 # The helpers' docstrings as pages: open build/docs/helpers.html.
 docs: setup

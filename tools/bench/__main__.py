@@ -1,8 +1,13 @@
-"""make bench, or python -m tools.bench [OUT]: every usual way to run a network, checked against PyTorch, then timed.
+"""make bench, or python -m tools.bench [OUT]: every usual way to run a network, checked, then timed.
+
+Two parts, which ``--only`` chooses from: "networks" (LeNet and ResNet-50, checked against PyTorch) and "detector"
+(chapter 13's pipeline, frames in and boxes out, checked against ONNX Runtime). What is not measured is taken over from
+data/bench.json.
 
 Needs a GPU, PyCUDA, cuda-bindings and PyTorch (a CPU build will do). WORKBOOK_TORCH_PYTHON names the Python whose
-PyTorch has CUDA, for the rows of PyTorch; TensorRT and PyTorch share weights and inputs by file, never a process.
-Leaves OUT/bench.json, with machine, versions and date, and OUT/bench.png; prints the table.
+PyTorch has CUDA, for the rows of PyTorch, and in which pixeltable-yolox and torchvision can be imported, for those of
+the detector; TensorRT and PyTorch share weights and inputs by file, never a process.
+Leaves OUT/bench.json, with machine, versions and date, OUT/bench.png and OUT/bench_detector.png; prints the tables.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
 from functools import partial
@@ -38,8 +43,9 @@ from helpers.engine import load_engine
 from helpers.plan_cache import PlanCache
 from helpers.precision import relative_error
 from helpers.runner import Runner
+from helpers.workbook.detector_plans import detector_plan
 
-from . import methods, prepare, report
+from . import detector, methods, prepare, report
 from .timing import in_turns, one_at_a_time, run_times
 
 TOLERANCE = {"float32": 5e-3, "float16": 2e-2}  # of the largest logit; float32 runs in TF32 unless told otherwise
@@ -146,13 +152,9 @@ def python_layer(folder: Path, build_seconds: dict[str, float]) -> dict:
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, nargs="?", default=Path("build/bench"))
-    parser.add_argument("--network", action="append", choices=prepare.NETWORKS, help="only this one (default: all)")
-    options = parser.parse_args()
-    folder, cases = options.out, prepare.cases(options.network or prepare.NETWORKS)
-    folder.mkdir(parents=True, exist_ok=True)
+def networks(folder: Path, names: Sequence[str]) -> dict:
+    """Returns all of bench.json but the detector's part."""
+    cases = prepare.cases(names)
     builds, rows = {}, []
     for (name, precision), group in groupby(cases, key=lambda case: (case.network, case.precision)):
         if not (folder / f"{name}-{precision}.onnx").exists():
@@ -166,27 +168,58 @@ def main() -> None:
     pytorch, about_torch = torch_rows(folder, cases)
     polygraphy, about_polygraphy = polygraphy_rows(folder, cases)
     rows += pytorch + onnxruntime_rows(folder, cases) + polygraphy
-    result = {
+    return {
+        **here(),
+        "versions": {**versions(), "PyTorch": about_torch, "Polygraphy": about_polygraphy or "see rows"},
+        "units": "microseconds; host: NumPy in, NumPy out; gpu: between two events",
+        "python layer": python_layer(folder, builds),
+        "rows": rows,
+    }
+
+
+def here() -> dict:
+    """When and on what machine."""
+    return {
         "date": date.today().isoformat(),
         "machine": {
             "gpu": gpus()[0].name,
             "compute capability": list(gpus()[0].compute_capability),
             "driver's CUDA": list(driver().cuda_version),
             "cpu": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
         },
-        "versions": {
-            "TensorRT": f"{FLAVOUR} {VERSION}",
-            "Python": platform.python_version(),
-            "NumPy": np.__version__,
-            "PyTorch": about_torch,
-            "Polygraphy": about_polygraphy or "see rows",
-        },
-        "units": "microseconds; host: NumPy in, NumPy out; gpu: between two events",
-        "python layer": python_layer(folder, builds),
-        "rows": rows,
     }
+
+
+def versions() -> dict[str, str]:
+    return {
+        "TensorRT": f"{FLAVOUR} {VERSION}",
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+    }
+
+
+def detector_clock(run: Runner, given: np.ndarray) -> Callable[[], float]:
+    return methods.gpu_clock(methods.on_the_gpu(run, given), run.stream)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, nargs="?", default=Path("build/bench"))
+    parser.add_argument("--only", choices=("networks", "detector"), help="measure only this part (default: both)")
+    parser.add_argument("--network", action="append", choices=prepare.NETWORKS, help="only this one (default: all)")
+    options = parser.parse_args()
+    folder = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    result = json.loads((prepare.DATA / "bench.json").read_text())
+    if options.only != "detector":
+        result |= networks(folder, options.network or prepare.NETWORKS)
+        report.show(result, folder / "bench.png")
+    if options.only != "networks":
+        measured = detector.measure(folder, Runner, detector_plan, detector_clock)
+        result["detector"] = {**here(), "versions": versions(), **measured}
+        report.show_detector(result["detector"], folder / "bench_detector.png")
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    report.show(result, folder / "bench.png")
 
 
 if __name__ == "__main__":

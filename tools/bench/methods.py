@@ -111,11 +111,11 @@ def python_cost(run: Runner, images: np.ndarray) -> float:
 
 
 def on_the_gpu(run: Runner, images: np.ndarray) -> Callable[[], Any]:
-    """The Runner with input and output in GPU memory, not waited for."""
-    (name_in,), (name_out,) = run._inputs, run._outputs
+    """The Runner with input and outputs in GPU memory, not waited for."""
+    (name_in,) = run._inputs
     there = gpuarray.to_gpu(images)
-    out = gpuarray.to_gpu(run({name_in: images})[name_out])
-    return lambda: run.submit({name_in: there}, out={name_out: out})
+    out = {name: gpuarray.to_gpu(array) for name, array in run({name_in: images}).items()}
+    return lambda: run.submit({name_in: there}, out=out)
 
 
 def mapped(run: Runner, images: np.ndarray, streams: int, count: int) -> Callable[[], np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from helpers.workbook.figures import PALETTE, figure, to_png
 
@@ -18,9 +21,11 @@ class Goal:
     case: tuple[str, str, int]
     bound: str
 
-    def reached(self, ratio: float) -> bool:
-        sign, limit = self.bound.split()
-        return ratio <= float(limit) if sign == "<=" else ratio >= float(limit)
+
+def reached(ratio: float, bound: str) -> bool:
+    """``reached(1.2, "<= 1.1")`` is False."""
+    sign, limit = bound.split()
+    return ratio <= float(limit) if sign == "<=" else ratio >= float(limit)
 
 
 def _goals() -> list[Goal]:
@@ -70,15 +75,25 @@ def show(result: dict, picture: Path) -> None:
             row["network"], row["precision"], str(row["batch"]), row["method"], *numbers, f"{row['error']:.1e}"
         )
     console.print(rows)
-    goals = Table("ratio", "case", "measured", "goal", "reached")
-    for goal, ratio in ratios(result):
-        measured = ("—", "no row") if ratio is None else (f"{ratio:.3f}", "yes" if goal.reached(ratio) else "NO")
-        what = f"{goal.above} / {goal.below} ({goal.where})"
-        goals.add_row(what, " ".join(map(str, goal.case)), measured[0], goal.bound, measured[1])
-    console.print(goals)
+    told = [
+        (f"{goal.above} / {goal.below} ({goal.where}), {' '.join(map(str, goal.case))}", ratio, goal.bound)
+        for goal, ratio in ratios(result)
+    ]
+    console.print(_goals_table(told))
     for what, value in {**result["machine"], **result["versions"], **result["python layer"]}.items():
         console.print(f"{what}: {value}")
     picture.write_bytes(to_png(draw(result)))
+
+
+def _goals_table(goals: list[tuple[str, float | None, str]]):
+    """What is compared, the measured ratio (None: no row) and the bound, as a table."""
+    from rich.table import Table
+
+    table = Table("ratio", "measured", "goal", "reached")
+    for what, ratio, bound in goals:
+        measured = ("—", "no row") if ratio is None else (f"{ratio:.3f}", "yes" if reached(ratio, bound) else "NO")
+        table.add_row(what, measured[0], bound, measured[1])
+    return table
 
 
 def draw(result: dict):
@@ -105,3 +120,105 @@ def draw(result: dict):
         ax.margins(x=0.2)
         ax.xaxis.set_visible(False)
     return fig
+
+
+def detector_goals(detector: dict) -> list[tuple[str, float | None, str]]:
+    """What the detector's pipeline is to reach: what is compared, the measured ratio (None: no row), and the bound.
+
+    The best call of the Runner, one frame at a time, against the fastest row of PyTorch of each kind.
+    """
+
+    def fps(side: str, begin: str = "") -> float:
+        """The highest number of frames per second of one-frame calls; 0 if there is no such row."""
+        return max(
+            (
+                row["fps"]
+                for row in detector["rows"]
+                if row["side"] == side and row["method"].startswith(begin) and row["frames"] == 1
+                if "fps" in row and "streams" not in row
+            ),
+            default=0.0,
+        )
+
+    ours = fps("TensorRT")
+    goals = []
+    for other, bound in (("PyTorch CUDA graph", ">= 1.5"), ("PyTorch eager", ">= 5")):
+        theirs = fps("PyTorch", other)
+        goals.append((f"frames per second, one frame: Runner / {other}", ours / theirs if theirs else None, bound))
+    network = [row for row in detector["network ms per batch"] if row["frames"] == 16 and "nms" in row["plan"]]
+    ratio = min((row["host"] / row["gpu"] for row in network), default=None)
+    return [*goals, ("network and NMS, 16 frames: a call / the GPU's time for it", ratio, "<= 1.15")]
+
+
+def show_detector(detector: dict, picture: Path) -> None:
+    """Prints the detector's rows and goals and draws them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=150)
+    rows = Table("method", "frames", "fps", "ms", "spread", "agreement")
+    for row in detector["rows"]:
+        agreement = f"{row['agreement']:.1%}" if "agreement" in row else ""
+        if "fps" in row:
+            numbers = f"{row['fps']:,.0f}", f"{row['ms']:.3f}", f"{row['low']:.3f} – {row['high']:.3f}", agreement
+        else:
+            numbers = "—", "—", row["error"], agreement
+        rows.add_row(row["method"], str(row["frames"]), *numbers)
+    console.print(rows)
+    times = Table("network alone", "frames", "a call, ms", "mapped, ms", "GPU, ms")
+    for row in detector["network ms per batch"]:
+        numbers = [f"{row[key]:.3f}" if key in row else "" for key in ("host", "mapped", "gpu")]
+        times.add_row(row["plan"], str(row["frames"]), *numbers)
+    console.print(times)
+    console.print(_goals_table(detector_goals(detector)))
+    for what in ("machine", "versions", "PyTorch", "cpu parts ms"):
+        console.print(f"{what}: {detector[what]}")
+    picture.write_bytes(framed(to_png(draw_detector(detector))))
+
+
+def draw_detector(detector: dict):
+    """Frames per second of every method, for one frame and for 16 at once; no bar where a method was not right."""
+    counts = (1, 16)
+    shown = {
+        count: sorted(
+            (row for row in detector["rows"] if row["frames"] == count and "fps" in row), key=lambda row: -row["fps"]
+        )
+        for count in counts
+    }
+    heights = [len(shown[count]) + 2 for count in counts]
+    fig, axes = figure(7.2, 0.27 * sum(heights), nrows=2, height_ratios=heights)
+    colours = {"TensorRT": PALETTE["blue"], "PyTorch": PALETTE["vermillion"], "ONNX Runtime": "#999999"}
+    for ax, count in zip(axes, counts, strict=True):
+        rows = shown[count]
+        values, places = [row["fps"] for row in rows], range(len(rows))
+        # The lowest time is the highest number of frames.
+        spread = [[v - 1e3 / row["high"] for v, row in zip(values, rows, strict=True)],
+                  [1e3 / row["low"] - v for v, row in zip(values, rows, strict=True)]]  # fmt: skip
+        drawn = ax.barh(
+            places, values, height=0.66, xerr=np.maximum(spread, 0), color=[colours[row["side"]] for row in rows]
+        )
+        ax.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=4, fontsize=9)
+        ax.set_yticks(places, [row["method"] for row in rows])
+        ax.set_title("Frames per second, " + ("one frame at a time" if count == 1 else f"{count} frames at once"))
+        ax.invert_yaxis()
+        ax.tick_params(axis="y", labelsize=9, length=0)
+        ax.xaxis.set_visible(False)
+        ax.spines["bottom"].set_visible(False)
+        ax.set_xlim(0, 1.14 * max([*(1e3 / row["low"] for row in rows), 1]))
+    from matplotlib.patches import Patch
+
+    sides = [side for side in colours if any(row["side"] == side for rows in shown.values() for row in rows)]
+    axes[0].legend(handles=[Patch(color=colours[side], label=side) for side in sides], loc="lower right")
+    return fig
+
+
+def framed(png: bytes) -> bytes:
+    """The picture with a thin grey line around it, so that it ends somewhere on a white page."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    out = io.BytesIO()
+    ImageOps.expand(image, border=1, fill="#bbbbbb").quantize(128, dither=Image.Dither.NONE).save(
+        out, "PNG", optimize=True
+    )
+    return out.getvalue()
