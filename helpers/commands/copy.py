@@ -331,7 +331,8 @@ def _relative(node: ast.AST, package: str) -> Iterator[str]:
     elif isinstance(node, ast.JoinedStr) and len(node.values) > 1:  # f"{__package__}.trial"
         start, rest = node.values[:2]
         if isinstance(start, ast.FormattedValue) and ast.unparse(start.value) == "__package__":
-            yield _absolute_name("." + re.findall(r"\w+", ast.unparse(rest))[0], package)
+            for name in re.findall(r"\w+", rest.value if isinstance(rest, ast.Constant) else "")[:1]:
+                yield _absolute_name(f".{name}", package)
 
 
 def _absolute_name(relative: str, package: str) -> str:

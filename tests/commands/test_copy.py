@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,12 @@ def test_exactly_what_is_imported():
         *("advice", "atomic", "buffers", "device", "engine", "logger"),
         *("model_files", "plan", "runner", "tensors", "trt", "trust"),
     }
+
+
+def test_modules_for_another_process_are_named_in_full():
+    """``copy`` reads f"{__package__}.trial", and cannot see which module f"{__package__}.{name}" means."""
+    for path in HELPERS.rglob("*.py"):
+        assert not re.search(r"\{__package__\}\.\{", path.read_text()), f"{path}: write the module's name out"
 
 
 def test_what_has_to_be_installed():
