@@ -1,8 +1,10 @@
 """The plans of chapter 13's detector, built once and found again: ``detector_plan("fp16")`` (chapter 13).
 
 ``python -m helpers.workbook.detector_plans NAME ...`` builds them beforehand, with a line for each; without a name it
-lists them. On a GPU with TensorRT 8.6 one takes about 90 seconds, so build several in processes side by side. The
-notebook and the benchmark find them in the same cache, the user's own.
+lists them. On a GPU with TensorRT 8.6 one takes about 90 seconds, so build several in processes side by side. They are
+kept in the user's cache, or in the folder that the environment variable ``WORKBOOK_PLANS`` names. What lies there
+counts as built here, so it has to be a folder of your own. Chapters that are recorded or tested have an empty cache of
+their own: of plans built before, they find only those of such a folder.
 
 >>> sorted(NETWORKS)[:3]
 ['fp16', 'fp16-letterbox-nms', 'fp16-uint8']
@@ -12,17 +14,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from .. import trust
 from ..builder import BuildError, BuildOptions, build_plan
 from ..detector_graph import with_efficient_nms, with_letterbox, with_uint8_input
 from ..logger import get_logger
 from ..onnx_parser import OnnxParseError, parse_onnx
-from ..plan import plain_options
+from ..plan import load_plan, plain_options, save_plan
 from ..plan_cache import PlanCache
 from ..trt import MissingCapability, has, require, trt
 from .scenes import FOLDER, SIZE, load_scenes, prepare
@@ -30,6 +34,7 @@ from .scenes import FOLDER, SIZE, load_scenes, prepare
 if TYPE_CHECKING:
     import onnx
 
+VARIABLE = "WORKBOOK_PLANS"
 MODEL = FOLDER.parent / "yolox_nano.onnx"
 BATCHES = 1, 1, 16  # smallest, best and largest batch of an optimization profile
 PICTURES = (32, 32), (360, 480), (1080, 1920)  # the same of height and width, where the network letterboxes
@@ -58,8 +63,8 @@ NETWORKS = {
 }
 
 
-def detector_plan(name: str, cache: PlanCache | None = None) -> bytes:
-    """Returns the plan of a network by its name in ``NETWORKS``, from the cache or built.
+def detector_plan(name: str) -> bytes:
+    """Returns the plan of a network by its name in ``NETWORKS``: kept, or built and kept.
 
     Raises ValueError for another name, MissingCapability where this TensorRT cannot build it, and what ``build_plan``
     raises.
@@ -70,8 +75,18 @@ def detector_plan(name: str, cache: PlanCache | None = None) -> bytes:
         load_plugins()  # a runtime needs them too
     options = build_options(name)
     told = {"network": name, "made by": _digest(), "options": plain_options(options)}
-    build = lambda: build_plan(parse_onnx(detector_model(name).SerializeToString(), name), options)  # noqa: E731
-    return (cache or PlanCache()).get_or_build(MODEL, told, build)
+
+    def build() -> bytes:
+        return build_plan(parse_onnx(detector_model(name).SerializeToString(), name), options)
+
+    if VARIABLE not in os.environ:
+        return PlanCache().get_or_build(MODEL, told, build)
+    path = Path(os.environ[VARIABLE]) / f"{name}-{PlanCache().key(MODEL, told)[:16]}.plan"
+    if not path.exists():
+        save_plan(path, build(), options=told)
+    plan = load_plan(path, trusted=True)
+    trust.remember(plan)
+    return plan
 
 
 def buildable() -> list[str]:
@@ -154,7 +169,7 @@ def _digest() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds the named networks; returns 1 if one of them could not be built."""
-    parser = argparse.ArgumentParser(description="Builds plans of chapter 13's detector into the user's cache.")
+    parser = argparse.ArgumentParser(description="Builds plans of chapter 13's detector, and keeps them.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
     names = parser.parse_args(arguments).names
     unknown = sorted(set(names) - set(NETWORKS))

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from helpers.plan_cache import PlanCache
+from helpers import trust
 from helpers.trt import MissingCapability, has
 from helpers.workbook import detector_plans
 from helpers.workbook.detector_plans import (
@@ -74,16 +74,31 @@ def test_where_types_are_a_permission_the_model_stays_in_fp32(monkeypatch):
 
 
 @needs_build
-def test_a_plan_is_built_once(tmp_path, monkeypatch):
-    cache = PlanCache(tmp_path)
-    plan = detector_plan("fp16-uint8", cache)
+@pytest.mark.parametrize("variable", ["WORKBOOK_STATE", "WORKBOOK_PLANS"])
+def test_a_plan_is_built_once(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv(variable, str(tmp_path / "kept"))
+    plan = detector_plan("fp16-uint8")
     monkeypatch.setattr(detector_plans, "build_plan", lambda *_: pytest.fail("it was built again"))
-    assert detector_plan("fp16-uint8", cache) == plan
+    assert detector_plan("fp16-uint8") == plan
+
+
+@needs_build
+def test_kept_plans_outlive_the_state_and_may_be_run_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBOOK_PLANS", str(tmp_path / "kept"))
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "one"))
+    plan = detector_plan("fp16")
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path / "other"))
+    assert not trust.is_trusted(plan)
+    monkeypatch.setattr(detector_plans, "build_plan", lambda *_: pytest.fail("it was built again"))
+    assert detector_plan("fp16") == plan
+    assert trust.is_trusted(plan)
+    assert [path.suffix for path in sorted((tmp_path / "kept").glob("fp16-*"))].count(".plan") == 1
 
 
 @needs_build
 def test_the_command_builds_and_tells_what_cannot_be(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(detector_plans, "PlanCache", lambda: PlanCache(tmp_path))
+    monkeypatch.setenv("WORKBOOK_STATE", str(tmp_path))
     assert main(["fp16"]) == 0
     assert main(["fp16", "fp16-uint8-nms"]) == (0 if has("plugins") else 1)
     lines = capsys.readouterr().out.splitlines()
