@@ -9,6 +9,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from time import sleep
 
 import numpy as np
 import onnx
@@ -36,13 +37,20 @@ class StandIn(OnCpu):
         if network.input == "picture":
             model = with_letterbox(model, SIZE)
         super().__init__(model)
-        self.engine = name
+        self.engine, self.kept = name, {}
         if network.input != "picture":
             given = self.specs[network.input]
             self.specs[network.input] = dataclasses.replace(given, maximum=(16, *given.maximum[1:]))
 
     def __call__(self, inputs=None, /, views=False, **named):
-        outputs = super().__call__(inputs, **named)
+        outputs = self.outputs(super().__call__(inputs, **named))
+        for name, array in outputs.items() if views else ():  # as a Runner does: each call overwrites them
+            self.kept.setdefault((name, array.shape), array)[...] = array
+            outputs[name] = self.kept[name, array.shape]
+        return outputs
+
+    @staticmethod
+    def outputs(outputs):
         if "boxes" not in outputs:
             return outputs
         found = [nms(*pair) for pair in zip(outputs["boxes"], outputs["scores"], strict=True)]
@@ -73,7 +81,10 @@ def expected(pictures):
 def test_a_pipeline_does_on_the_cpu_what_its_network_leaves(name, pictures, expected):
     assert sum(len(one.scores) for one in expected) > 5
     pipeline = Pipeline(StandIn(name))
-    assert agreement(in_batches(pipeline, 1)(pictures), expected) == 1
+    found = in_batches(pipeline, 1)(pictures)
+    assert agreement(found, expected) == 1
+    for one, other in zip(found, expected, strict=True):
+        assert np.allclose(one.scores, other.scores, atol=0.1 if "letterbox" in name else 1e-4)
     batch = 1 if "letterbox" in name else 2
     assert agreement(in_batches(pipeline, batch)(pictures), expected) == 1
     assert agreement(list(pipeline.map(pictures, batch, 2)), expected) == 1
@@ -100,7 +111,7 @@ def test_what_is_wrong_or_fails_is_not_timed_and_costs_no_other_row(pictures, ex
         return expected
 
     methods = [
-        Method("right", 1, lambda _: expected, pictures, side="TensorRT"),
+        Method("right", 1, lambda _: sleep(2e-4) or expected, pictures, side="TensorRT"),
         Method("wrong", 1, lambda _: expected[1:] + expected[:1], pictures),
         Method("fails at once", 16, lambda _: expected[3], pictures),
         Method("fails later", 1, later, pictures),
@@ -138,12 +149,13 @@ def test_all_rows_of_the_detector(tmp_path, monkeypatch, pictures):
         ("ONNX Runtime, CPU", 16),
         ("FP32", 1),
         ("Detector.map, 3 streams", 1),
-        ("FP16, uint8 input, NMS inside", 16),
-        ("FP16, uint8 input, NMS inside, 2 streams", 16),
-        ("FP16, letterbox and NMS inside", 1),
-        ("FP16, letterbox and NMS inside, no graphs", 1),
+        ("FP16, no graphs", 16),
+        ("FP16, EfficientNMS", 16),
+        ("FP16, EfficientNMS, Runner.map, 2 streams", 16),
+        ("FP16, letterbox on the GPU", 1),
+        ("FP16, letterbox on the GPU, no graphs", 1),
     } <= names
-    assert ("FP16, letterbox and NMS inside", 16) not in names
+    assert ("FP16, letterbox on the GPU", 16) not in names
     assert measured["PyTorch"].startswith("no rows: ")
     assert {row["frames"] for row in measured["network ms per batch"]} == {1, 16}
     json.dumps(measured)
@@ -165,8 +177,8 @@ RESULT = {
     ],
     "rows": [
         row("FP16", 1, 600),
-        row("FP16, letterbox and NMS inside", 1, 900),
-        row("FP16, letterbox and NMS inside, 3 streams", 1, 1500, streams=3),
+        row("FP16, letterbox on the GPU", 1, 900),
+        row("FP16, letterbox on the GPU, Runner.map, 3 streams", 1, 1500, streams=3),
         row("PyTorch eager", 1, 90, "PyTorch"),
         row("PyTorch CUDA graph, letterbox on the GPU", 1, 500, "PyTorch"),
         row("PyTorch CUDA graph, letterbox on the CPU", 1, 400, "PyTorch"),
@@ -194,7 +206,7 @@ def test_the_report_tells_every_row_and_draws_those_with_a_number(tmp_path, caps
     assert height > 200
     texts = [label.get_text() for ax in report.draw_detector(RESULT).axes for label in ax.get_yticklabels()]
     assert "INT8" not in texts
-    assert texts[0] == "FP16, letterbox and NMS inside, 3 streams"
+    assert texts[0] == "FP16, letterbox on the GPU, Runner.map, 3 streams"
 
 
 def test_pytorchs_side_says_what_it_lacks(tmp_path):
