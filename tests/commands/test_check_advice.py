@@ -12,12 +12,14 @@ from onnx import TensorProto, helper
 from small_models import FLOAT, INT64, constant, model, node, value
 
 from helpers.advice import by_id
-from helpers.commands.check import check, check_worker
+from helpers.commands.check import check, check_worker, trial
 from helpers.commands.check.advice import ALWAYS, BY_MESSAGE, NOTES, OF_OPERATORS, UNBUILT, advise
 from helpers.commands.check.blame import blamed
+from helpers.commands.check.findings import where_of
 from helpers.commands.check.kinds import RULES, kinds
-from helpers.commands.check.model_facts import facts
+from helpers.commands.check.model_facts import facts, read_model
 from helpers.commands.check.report import MOST, Operator, Problem, Report
+from helpers.onnx_parser import NodeError
 from helpers.trt import FLAVOUR, VERSION, has
 
 INT8, UINT8, INT32, BOOL = TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.BOOL
@@ -400,6 +402,29 @@ def test_a_kind_of_the_node_comes_before_the_message():
     assert problem.reason == known.cause
 
 
+def test_a_node_without_a_name_is_called_alike_everywhere(worker):
+    """By the parser, by the graph and alone: else its kind would not be found, and it would seem to be several."""
+    nodes = [node("Relu", ["x"], ["r"]), node("NonZero", ["r"], ["y"])]
+    report = check(model(nodes, outputs=[value("y", INT64, [2, "n"])]), worker=worker)
+    assert {problem.where for problem in report.problems} <= {"NonZero, node 1"}
+
+
+@rtx_17
+def test_another_release_is_named_where_this_one_lacks_the_operator(worker):
+    """Of a Reshape that cannot be, both releases build others: that helps nobody."""
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Mul", ["s", "k"], ["many"]),
+        node("Expand", ["one", "many"], ["e"]),
+        node("Reshape", ["e", "five"], ["y"], "squash"),
+    ]
+    numbers = [constant("k", [10**8]), constant("one", [1], np.float32), constant("five", [5])]
+    report = check(model(nodes, [value("x", FLOAT, ["n"])], [value("y", FLOAT, [5])], numbers), worker=worker)
+    assert report.verdict == "not convertible"
+    assert {operator.type: operator.expected for operator in report.operators}["Reshape"] == "builds"
+    assert "8.6" not in f"{report.summary} {report.problems[0].cause} {report.problems[0].todo}"
+
+
 def test_nodes_of_another_kind_explain_nothing():
     report = report_of("TensorRT's parser refuses it: false", "Resize 'first'")
     advise(report, [kind_of("TRT028", "Resize 'second'")], [])
@@ -412,11 +437,17 @@ def test_a_node_without_a_name_is_named_by_its_place():
     assert (report.problems[0].where, report.problems[0].advice) == ("Resize, node 7", "TRT028")
 
 
-def test_an_old_parser_names_a_number_only():
-    row = {"operator": "", "kind": "Resize", "text": "false", "names": ["'number 7'"], "count": 1, "places": [7]}
-    report = report_of("TensorRT's parser refuses it: false", "'number 7'")
-    advise(report, [kind_of("TRT028", "Resize 'shrink'")], [row])
-    assert (report.problems[0].where, report.problems[0].advice) == ("Resize, node 7", "TRT028")
+def test_an_old_parser_names_a_number_only(tmp_path):
+    two = model([node("Identity", ["x"], ["i"]), node("Resize", ["i", "", "s"], ["y"])])
+    for name, where in (("shrink", "Resize 'shrink'"), ("", "Resize, node 1")):
+        two.graph.node[1].name = name
+        onnx.save(two, tmp_path / "m.onnx")
+        (row,) = trial._alike([NodeError("number 1", "", "false")], str(tmp_path / "m.onnx"))
+        read_model.cache_clear()
+        assert where_of(row) == where
+        report = report_of("TensorRT's parser refuses it: false", where)
+        advise(report, [kind_of("TRT027", "Resize 'another'"), kind_of("TRT028", where)], [row])
+        assert (report.problems[0].where, report.problems[0].advice) == (where, "TRT028")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from helpers.commands.check.shapes import (
 )
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import FLAVOUR, VERSION, has
-from helpers.worker import WorkerDied, WorkerTimeout
+from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
 
 REPOSITORY = Path(__file__).parents[2]
 LENET = REPOSITORY / "data" / "lenet.onnx"
@@ -166,7 +168,7 @@ def test_what_is_given_fits_the_inputs():
     check_given([*inputs, Tensor("any", "FLOAT", None)], shapes_of({"x": (7, 3), "any": (1,)}), {"n": ((1,),) * 3})
     for shapes, values, words in [
         ({"y": (1,)}, {}, "no input 'y'; its inputs are 'x', 'n', 's'"),
-        ({"x": (1, 3, 1)}, {}, "it has 2 axes, nx3, and 3 are given"),
+        ({"x": (1, 3, 1)}, {}, r"it has 2 axes \(n, 3\), and 3 are given"),
         ({"x": [(1, 3), (1, 3), (1, 4)]}, {}, "axis 1 is fixed to 3, and 4 is given"),
         ({}, {"s": ((1,),) * 3}, "this input holds 2, and 1 are given"),
         ({}, {"n": ((1, 2),) * 3}, "this input holds 1, and 2 are given"),
@@ -351,10 +353,11 @@ class Without:
 
 @builds
 def test_without_a_judge_tensorrt_is_asked(worker):
-    asked = Without(worker, search=WorkerDied("SIGSEGV"))
-    report = check(baked_batch(), build=True, worker=asked)
-    assert report.verdict == BUILT  # the smallest shapes of the guess
-    assert report.shapes == {"x": ((1, 4, 2, 2),) * 3}
+    for end in (WorkerDied("SIGSEGV"), WorkerTimeout("late"), WorkerMemory("large")):
+        asked = Without(worker, search=end)
+        report = check(baked_batch(), build=True, worker=asked)
+        assert report.verdict == BUILT  # the smallest shapes of the guess
+        assert report.shapes == {"x": ((1, 4, 2, 2),) * 3}
     report = check(never_fits(), build=True, worker=Without(worker, search=WorkerDied("SIGSEGV")))
     assert report.verdict == NO_SHAPES
     assert asked.calls.count("build_with") <= 3
@@ -362,9 +365,85 @@ def test_without_a_judge_tensorrt_is_asked(worker):
 
 @builds
 def test_a_limit_while_shapes_are_searched(worker):
-    report = check(baked_batch(), build=True, worker=Without(worker, search=WorkerTimeout("late")))
+    report = check(baked_batch(), build=True, worker=Without(worker, build_with=WorkerTimeout("late")))
     assert (report.verdict, report.exit_code) == ("undecided", 3)
     assert told(report, "time limit").advice == "TRT003"
+
+
+@builds
+def test_a_limit_after_the_build_changes_nothing(worker):
+    report = check(squeeze_as_if(), build=True, worker=Without(worker, blamed=WorkerTimeout("late")))
+    assert (report.verdict, report.built, report.shapes["x"][0]) == (BUILT, True, (1, 1, 8))
+    assert report.summary.startswith(f"{report.tensorrt} parses and builds")
+    assert told(report, "time limit").severity == "note"
+
+
+def endless(then: tuple[int, ...] = (5,)) -> onnx.ModelProto:
+    """A loop of 2**62 rounds, and behind it a Reshape that refuses the first guess."""
+    inner = [value("i", INT64, []), value("go", onnx.TensorProto.BOOL, []), value("v", FLOAT, None)]
+    outer = [value("on", onnx.TensorProto.BOOL, []), value("w", FLOAT, None)]
+    body = onnx.helper.make_graph([node("Identity", ["go"], ["on"]), node("Relu", ["v"], ["w"])], "body", inner, outer)
+    nodes = [node("Loop", ["rounds", "yes", "x"], ["l"], body=body), node("Reshape", ["l", "shape"], ["y"], "squash")]
+    numbers = [constant("rounds", 2**62), constant("yes", True, bool), constant("shape", then)]
+    return small.model(nodes, [value("x", FLOAT, ["n"])], [value("y", FLOAT, then)], numbers)
+
+
+@builds
+def test_a_run_that_does_not_end_says_nothing_about_shapes(worker, monkeypatch):
+    monkeypatch.setattr("helpers.commands.check.building.JUDGING", 1.0)
+    start = time.monotonic()
+    report = check(endless(), build=True, timeout=60, worker=worker)
+    assert report.verdict == NO_SHAPES
+    assert "terminate" not in report.to_json()
+    assert "came furthest" not in told(report, "no shapes that fit were found").what
+    assert time.monotonic() - start < 20
+
+
+@builds
+def test_the_search_takes_half_of_the_time_that_is_left(worker):
+    report = check(endless(), build=True, timeout=6, worker=worker)
+    assert report.verdict == NO_SHAPES  # so TensorRT was asked after it
+
+
+@builds
+def test_a_large_input_is_not_made_up(worker):
+    """Also one of fixed size counts: 4 GB of zeros would be the end of the check."""
+    model = baked_batch()
+    model.graph.input.append(value("large", FLOAT, [10**9]))
+    model.graph.node.append(node("ReduceMax", ["large"], ["most"], "most", keepdims=0))
+    model.graph.output.append(value("most", FLOAT, []))
+    report = check(model, build=True, memory=3 << 30, worker=worker)
+    assert (report.verdict, report.shapes["x"][2]) == (BUILT, (1, 4, 2, 2))
+    assert worker.peak < 3 << 30
+
+
+@pytest.mark.parametrize("sizes", [(10**9,), (10**9, 10**9), (0, 4), ()], ids=str)
+def test_odd_fixed_sizes_end_the_search_in_time(sizes, worker):
+    model = never_fits()
+    model.graph.input.append(value("odd", FLOAT, sizes))
+    model.graph.node.append(node("Relu", ["odd"], ["o"]))
+    model.graph.output.append(value("o", FLOAT, sizes))
+    report = check(model, build=True, timeout=60, memory=4 << 30, worker=worker)
+    assert report.verdict in (NO_SHAPES, "not convertible")
+    assert report.seconds < 20
+
+
+def test_hundreds_of_dynamic_inputs_end_the_search_in_time(worker):
+    names = [f"x{i}" for i in range(300)]
+    nodes = [node("Concat", names, ["c"], axis=1), node("Reshape", ["c", "shape"], ["y"], "squash")]
+    inputs = [value(name, FLOAT, [f"{name}_n", f"{name}_m"]) for name in names]
+    model = small.model(nodes, inputs, [value("y", FLOAT, [7, 13])], [constant("shape", [7, 13])])
+    report = check(model, build=True, timeout=60, worker=worker)
+    assert report.verdict == NO_SHAPES
+    assert report.seconds < 30
+    assert len(report.summary) < 1000
+
+
+def test_names_are_quoted_for_the_shell():
+    assert options({"x'; rm -r": ((1,),) * 3}, {"a b": ((2,),) * 3}) == (
+        """--shapes 'x'"'"'; rm -r=1' --values 'a b=2'"""
+    )
+    assert shlex.split(options({"$(x)": ((1, 2),) * 3}, {})) == ["--shapes", "$(x)=1x2"]
 
 
 @builds

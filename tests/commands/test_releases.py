@@ -179,6 +179,7 @@ def test_what_parses_and_was_never_built_is_told():
     content = releases.read_atlas()
     content["operators"]["Det"] = {RTX: {"uses": {"FLOAT": "p"}}}
     report = Report("m", tensorrt=RTX, operators=[Operator("", "Det", 11, 1), Operator("", "Relu", 14, 1)])
+    recall_operators(report, rows)
     judge_operators(report, rows, "m", None, "parsed", None, [])
     assert [(p.where, p.severity) for p in report.problems] == [("Det", "warning")]
 

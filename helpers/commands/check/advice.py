@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...advice import Advice, advice_for, by_id
-from .findings import some
+from .findings import some, where_of
 from .report import BUILDS, GOOD, NOT_TRIED, Operator, Problem, Report
 
 OTHERWISE = Advice(
@@ -80,7 +80,7 @@ class _Book:
         self.release = report.judged_for or report.tensorrt
         self.kinds = [kind for kind in kinds if not self.takes(kind["advice"])]
         self.operators = {operator.type: operator for operator in report.operators}
-        self.rows = {_where(row): row for row in parser_errors}
+        self.rows = {where_of(row): row for row in parser_errors}
         self.by_node: dict[str, dict] = {}
         self.by_operator: dict[str, dict] = {}
         for kind in self.kinds:
@@ -96,14 +96,10 @@ class _Book:
 
     def advised(self, problem: Problem) -> Problem:
         """Returns an error with cause, cure and chapter, and with its node where the graph knows it."""
-        row = self.rows.get(problem.where, {"operator": "", "kind": "", "places": []})
         by_message = advice_for(problem.what)
         where = problem.where or some(self._suspects(by_message))
-        operator = row["kind"] or where.partition(" ")[0].rstrip(",")
-        numbered = row["kind"] and not row["operator"]  # 8.6 says which node it is, and not what
-        if numbered:
-            where = some([f"{operator}, node {place}" for place in row["places"]])
-        kind = self.by_node.get(where) or self._kind(operator if numbered else where, operator)
+        operator = self.rows[where]["kind"] if where in self.rows else where.partition(" ")[0].rstrip(",")
+        kind = self._kind(where, operator)
         if kind and where == operator and len(kind["nodes"]) == 1:
             (where,) = kind["nodes"]
         if kind and not (by_message and by_message.id in BY_MESSAGE):
@@ -115,9 +111,10 @@ class _Book:
 
     def _kind(self, where: str, operator: str) -> dict | None:
         nodes = [where, *(f"{operator} {name}" for name in _NAME.findall(where))]
+        if where.startswith(f"{operator}, node "):
+            nodes += [f"{operator}, {node}" for node in re.findall(r"node \d+", where)]
         found = next((self.by_node[node] for node in nodes if node in self.by_node), None)
-        named = len(nodes) > 1 or ", node " in where
-        return found if found or named else self.by_operator.get(operator)
+        return found if found or len(nodes) > 1 else self.by_operator.get(operator)
 
     def _suspects(self, by_message: Advice | None) -> list[str]:
         """Names what a message is about that names nothing itself: the nodes of its kind, or the operators that were
@@ -131,7 +128,9 @@ class _Book:
     def _elsewhere(self, advice: Advice, operator: str) -> tuple[str, str]:
         """Returns cause and cure, with the other releases that build an operator which this one has not."""
         known = self.operators.get(operator)
-        releases = [name for name, verdict in known.elsewhere.items() if verdict == BUILDS] if known else []
+        if known is None or known.expected == BUILDS:  # so it is not the operator that this one refuses
+            return advice.cause, advice.cure
+        releases = [name for name, verdict in known.elsewhere.items() if verdict == BUILDS]
         if advice.id not in OF_OPERATORS or not releases:
             return advice.cause, advice.cure
         others = f"{' and '.join(releases)} {'builds' if len(releases) == 1 else 'build'} {operator}"
@@ -152,8 +151,3 @@ class _Book:
 
 def _is_bad(operator: Operator) -> bool:
     return operator.verdict not in (*GOOD, NOT_TRIED)
-
-
-def _where(row: dict) -> str:
-    """Names the nodes of a parser's error, as the report does."""
-    return f"{row['operator']} {some(row['names'], row['count'] - len(row['names']))}".strip()

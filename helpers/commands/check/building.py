@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,13 +22,13 @@ from .report import BAD_SHAPES, CONVERTIBLE, NO_SHAPES, NO_VALUES, NOT_CONVERTIB
 from .shapes import NAME, Ranges, options, propose_profile, told
 
 LARGEST_TRIAL = 1 << 22  # values of an input that ONNX Runtime is given beside a build that went well
-SEARCH = 20.0  # seconds that the search in ONNX Runtime may take, before TensorRT builds with what it found
+JUDGING = 20.0  # seconds that ONNX Runtime may take at a time; never more than half of what is left
 _ABOUT_SHAPES = re.compile(
     r"shape constraints|optimization ?profile|\bk(MIN|OPT|MAX)\b|volume|\bdimension\b|extent|broadcast|no range for"
     r"|empty axis|negative|out of bounds",
     re.IGNORECASE,
 )
-_TRIAL, _JUDGE = f"{__package__}.trial", f"{__package__}.shape_judge"
+_TRIAL = f"{__package__}.trial"
 
 
 class LimitReached(Exception):
@@ -41,11 +43,13 @@ def about_shapes(message: str) -> bool:
 class Building:
     """One build of a check. ``attempt`` calls a function in the worker: it returns the result, or None and why.
 
-    ``shapes``, ``values``: what the caller gave, input name -> (min, opt, max).
+    ``end``: when the check has to end, by time.monotonic(). ``shapes``, ``values``: what the caller gave, input name ->
+    (min, opt, max).
     """
 
-    def __init__(self, report: Report, path: str, attempt: Callable, shapes: Ranges, values: Ranges):
-        self.report, self.path, self.attempt, self.shapes, self.values = report, path, attempt, shapes, values
+    def __init__(self, report: Report, path: str, attempt: Callable, end: float, shapes: Ranges, values: Ranges):
+        self.report, self.path, self.attempt, self.end = report, path, attempt, end
+        self.shapes, self.values = shapes, values
         report.given = [*shapes, *values]
 
     def run(self, shaping: list[str]) -> tuple[str, str]:
@@ -93,15 +97,24 @@ class Building:
         self.report.built = False
         return NOT_CONVERTIBLE, message
 
+    def judged(self, function: str, *arguments: Any) -> dict | None:
+        """Asks ONNX Runtime. Returns None where it does not answer, or takes too much: that is no end of a check."""
+        seconds = min(JUDGING, (self.end - time.monotonic()) / 2)
+        with suppress(LimitReached):
+            return self.attempt(f"{__package__}.{function}", self.path, *arguments, seconds)[0]
+        return None
+
     def propose_values(self, lacking: list[str]) -> tuple[str, str]:
         """Proposes values for the shape inputs that have none."""
         report = self.report
-        found, _ = self.attempt(f"{_JUDGE}:propose_values", self.path, lacking, self.guess(), self.values)
+        found = self.judged("shape_judge:propose_values", lacking, self.guess(), self.values)
         values = {name: tuple(map(tuple, sizes)) for name, sizes in (found or {"values": {}})["values"].items()}
         report.profile = {**report.profile, **values}
         for name in lacking:
             what = "TensorRT uses the values of this input as a shape, and none were given: it was not built"
-            todo = f"give values, as --values {name}=MIN/OPT/MAX with commas between the numbers of each"
+            todo = (
+                f"give values, as --values {shlex.quote(f'{name}=MIN/OPT/MAX')} with commas between the numbers of each"
+            )
             if name in values:
                 ran = "with these ONNX Runtime runs it" if found and found["ran"] else "nobody tried these"
                 todo = (
@@ -115,18 +128,19 @@ class Building:
         known = self.report.shapes.keys() <= self.shapes.keys()
         if not self.shapes or not known or max(map(_volume, self.shapes.values())) > LARGEST_TRIAL:
             return
-        with suppress(LimitReached):  # the build is done
-            judged, _ = self.attempt(f"{_JUDGE}:refused", self.path, self.shapes, self.values)
-            if refusal := judged["refusal"] if judged else None:
-                what = f"it builds, but the given shapes do not fit: with {told(refusal['at'])}"
-                what += f" it says: {refusal['text']}"
-                self.report.add("warning", what, "give a range that this node takes", refusal["node"])
+        if refusal := self.misfit():
+            what = f"it builds, but the given shapes do not fit: with {told(refusal['at'])}"
+            what += f" it says: {refusal['text']}"
+            self.report.add("warning", what, "give a range that this node takes", refusal["node"])
+
+    def misfit(self) -> dict | None:
+        """Returns what ONNX Runtime has against the given shapes; None if nothing, or if it does not answer."""
+        return self.judged("shape_judge:refused", self.shapes, self.values)
 
     def judge_given(self, message: str) -> tuple[str, str]:
         """Says of shapes that the caller gave, and TensorRT refuses, what they do not fit."""
         report = self.report
-        judged, _ = self.attempt(f"{_JUDGE}:refused", self.path, self.shapes, self.values)
-        refusal = judged["refusal"] if judged else None
+        refusal = self.misfit()
         if not refusal and self.builds_folded(self.shapes, message):
             return ONLY_FOLDED, ""
         if not refusal and not about_shapes(message):
@@ -144,8 +158,8 @@ class Building:
     def search(self, message: str) -> tuple[str, str]:
         """Builds with candidates of a search, until one does. ``message``: why the first guess did not."""
         report = self.report
-        found, _ = self.attempt(f"{__package__}.shape_search:search", self.path, self.shapes, self.values, SEARCH)
-        found = found or {"judged": False, "profiles": [], "refusal": None, "stuck": [], "runs": 0}
+        found = self.judged("shape_search:search", self.shapes, self.values)
+        found = found or {"profiles": [], "refusal": None, "stuck": [], "runs": 0}
         refusals = [message]
         guess = {name: list(map(list, ranges)) for name, ranges in self.guess().items()}
         candidates = found["profiles"] or self.unjudged(found["refusal"])
@@ -197,7 +211,7 @@ class Building:
         built, _ = self.attempt(f"{_TRIAL}:build_folded", self.path, shapes)
         if not built or built["plan_bytes"] is None:
             return False
-        given = " ".join(f"{name[:NAME]}:{list(shape)}".replace(" ", "") for name, shape in shapes.items())
+        given = " ".join(f"{shlex.quote(name[:NAME])}:{_list(shape)}" for name, shape in shapes.items())
         command = f"polygraphy surgeon sanitize MODEL.onnx --override-input-shapes {given} --fold-constants"
         what = "as it is TensorRT refuses it; with its shapes fixed to "
         what += f"{told(shapes)} and its constants folded, it builds\n{message}"
@@ -220,6 +234,10 @@ class Building:
 
 def _is_fixed(shape: list | None) -> bool:
     return shape is not None and all(isinstance(size, int) for size in shape)
+
+
+def _list(shape: Sequence[int]) -> str:
+    return str(list(shape)).replace(" ", "")
 
 
 def _volume(ranges: tuple) -> int:

@@ -153,6 +153,17 @@ def _judge_weights(report: Report, facts: dict) -> None:
             report.add(severity, f"{facts['weights'][kind]:,} {what}", todo, where)
 
 
+def where_of(row: dict) -> str:
+    """Names the nodes of an error of the parser, which is a dict as ``trial.parse`` gives it.
+
+    >>> where_of({"operator": "Resize", "kind": "Resize", "names": ["node 7", "node 9"], "count": 2})
+    'Resize, node 7, node 9'
+    """
+    operator = row["operator"] or row["kind"]
+    names = some(row["names"], row["count"] - len(row["names"]))
+    return f"{operator}{',' * names.startswith('node ')} {names}".strip(", ")
+
+
 def some(names: list[str], more: int = 0) -> str:
     """Joins the first three names, and says how many more there are; ``more`` of them are not in the list."""
     more += max(0, len(names) - 3)

@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ...model_files import HEAD, LARGEST, TOO_LARGE, NotAModel, first_look, kind_of
 from ...worker import Worker, WorkerDied, WorkerError, WorkerMemory, WorkerRaised, WorkerTimeout, resident_memory
 from .advice import advise
 from .building import Building, LimitReached
-from .findings import complaint_of, judge_complaint, judge_facts, some
+from .findings import complaint_of, judge_complaint, judge_facts, where_of
 from .operator_trials import judge_operators, recall_operators
 from .releases import judge_for, release_of
 from .report import CONVERTIBLE, NO_TENSORRT, NOT_CONVERTIBLE, PARSED, SEVERITIES, UNDECIDED, Report
@@ -146,7 +147,8 @@ class _Check:
             self.tell_of_limit(stopped)
         self.advise()
         refused = any(problem.severity == "error" for problem in report.problems)
-        report.verdict = NOT_CONVERTIBLE if refused else UNDECIDED if stopped else self.outcome
+        undecided = stopped and not report.built  # what came after a build that went well changes nothing
+        report.verdict = NOT_CONVERTIBLE if refused else UNDECIDED if undecided else self.outcome
         report.summary = summary(report, self.outcome, stopped)
 
     def run_for(self, release: str) -> None:
@@ -225,8 +227,7 @@ class _Check:
         elif parsed["message"]:
             message, self.parser_errors = parsed["message"], parsed["errors"]
             for error in self.parser_errors:
-                names = some(error["names"], error["count"] - len(error["names"]))
-                self.blame(f"TensorRT's parser refuses it: {error['text']}", f"{error['operator']} {names}".strip())
+                self.blame(f"TensorRT's parser refuses it: {error['text']}", where_of(error))
             if not self.parser_errors:
                 self.blame(message.removeprefix(f"{self.path}: "))
         else:
@@ -242,7 +243,9 @@ class _Check:
                 for name in parsed["shape_inputs"]:
                     what = "TensorRT uses the values of this input as a shape, so a profile must give them"
                     todo = "make it a constant of the graph, or use profile.set_shape_input(name, min, opt, max)"
-                    report.add("warning", what, f"{todo}; check --build --values {name}=… tries them", name, "TRT040")
+                    report.add(
+                        "warning", what, f"{todo}; check --build --values {quote(name)}=… tries them", name, "TRT040"
+                    )
         if parsed and parsed["more"]:
             what = f"the parser said {parsed['more']:,} things more, which are left out here"
             report.add("note", what, "mend what was found, and check again")
@@ -256,7 +259,8 @@ class _Check:
         if useless := [name for name in values if name not in shaping]:
             known = ", ".join(map(repr, shaping)) or "none"
             raise ValueError(f"TensorRT uses the values of {useless[0]!r} for no shape; its shape inputs are {known}")
-        self.outcome, message = Building(self.report, self.path, self.attempt, shapes, values).run(shaping)
+        building = Building(self.report, self.path, self.attempt, self.end, shapes, values)
+        self.outcome, message = building.run(shaping)
         if self.outcome == NOT_CONVERTIBLE:
             nodes, _ = self.attempt(f"{__package__}.blame:blamed", self.path, message)
             self.blame(message, nodes[0]["where"] if nodes else "")
@@ -269,7 +273,7 @@ class _Check:
 
     def tell_of_limit(self, stopped: str) -> None:
         """Says that a limit ended the check: that is no fault of the model."""
-        known = any(problem.severity == "error" for problem in self.report.problems)
+        known = self.report.built or any(problem.severity == "error" for problem in self.report.problems)
         self.report.add("note" if known else "warning", stopped, advice="TRT003" if "time" in stopped else "TRT004")
 
     def attempt(self, function: str, *arguments, **named) -> tuple[Any, str | None]:

@@ -34,11 +34,14 @@ _TRY_NODE = f"{__package__}.node_trial:try_node"
 
 
 def recall_operators(report: Report, facts: dict) -> None:
-    """Sets ``elsewhere`` of each operator of the report: what other releases make of it as this model uses it."""
+    """Sets ``expected`` and ``elsewhere`` of each operator: what this release and others make of it as it is used."""
     for operator, row in zip(report.operators, facts["operators"], strict=True):
         for release in read_atlas()["runs"]:
-            if release != report.tensorrt:
-                operator.elsewhere[release] = known_in(release, operator.domain, operator.type, uses_in(row)).text
+            text = known_in(release, operator.domain, operator.type, uses_in(row)).text
+            if release == report.tensorrt:
+                operator.expected = text
+            else:
+                operator.elsewhere[release] = text
 
 
 def judge_operators(
@@ -75,7 +78,7 @@ def judge_operators(
         what = f"{OPERATORS} kinds of operators were tried alone, and {len(suspects) - OPERATORS:,} more were not"
         report.add("note", what, "mend what was found, and check again")
     if message is None and stage == "parsed" and report.built is None:
-        _warn_of_known(report, facts)
+        _warn_of_known(report)
 
 
 def _judge(operator: Operator, places: list[int], path: str, attempt: Callable, and_build: bool) -> None:
@@ -124,8 +127,8 @@ def _try(path: str, place: int, attempt: Callable, and_build: bool) -> _Outcome:
     return _Outcome(PARSED)
 
 
-def _warn_of_known(report: Report, facts: dict) -> None:
-    for operator, row in zip(report.operators, facts["operators"], strict=True):
-        if known_in(report.tensorrt, operator.domain, operator.type, uses_in(row)).text == DOES_NOT_BUILD:
+def _warn_of_known(report: Report) -> None:
+    for operator in report.operators:
+        if operator.expected == DOES_NOT_BUILD:
             what = f"parses, but {report.tensorrt} built none of the atlas' models with this operator"
             report.add("warning", what, "check again with --build (build=True)", operator.type)

@@ -106,7 +106,8 @@ def uses_in(row: list) -> list[tuple[str, bool]]:
 
 def elsewhere_line(report: Report) -> str:
     """Returns a clause for the summary of a model that was refused: what other releases make of the operators that this
-    TensorRT refuses. "" where they do not take all of them, or nothing is known.
+    TensorRT refuses. "" where they do not take all of them, nothing is known, or it is not the operators that this one
+    refuses.
 
     >>> from .report import Operator
     >>> operator = Operator("", "NonZero", 13, 1, NOT_SUPPORTED, elsewhere={"TensorRT 8.6.1": BUILDS})
@@ -115,7 +116,9 @@ def elsewhere_line(report: Report) -> str:
     """
     good = (BUILDS, PLUGIN)
     refused = [operator for operator in report.operators if operator.verdict in (NOT_SUPPORTED, DOES_NOT_BUILD)]
-    for release in read_atlas()["runs"] if refused else ():
+    if not refused or any(operator.expected == BUILDS for operator in refused):
+        return ""
+    for release in read_atlas()["runs"]:
         verdicts = [operator.elsewhere.get(release) for operator in refused]
         if all(verdict in good for verdict in verdicts):
             names = ", ".join(operator.type for operator in refused[:3]) + (" …" if len(refused) > 3 else "")

@@ -95,8 +95,8 @@ class Tensor:
 class Operator:
     """An operator of the model: ``opset`` is the version of the opset that defined it as it is used here.
 
-    ``reason`` is TensorRT's, for a verdict that is not good; ``elsewhere`` maps other releases to the atlas' verdict.
-    ``nodes`` names the first nodes that TensorRT refused alone.
+    ``reason`` is TensorRT's, for a verdict that is not good. ``nodes`` names the first nodes that it refused alone.
+    ``elsewhere`` maps other releases to the atlas' verdict; ``expected`` is that on this one, "" if it has none.
     """
 
     domain: str
@@ -107,6 +107,7 @@ class Operator:
     reason: str = ""
     elsewhere: dict[str, str] = field(default_factory=dict)
     nodes: list[str] = field(default_factory=list)
+    expected: str = ""
 
 
 @dataclass
@@ -285,7 +286,7 @@ class Report:
 
     def _model_rows(self) -> Iterator[list[str]]:
         opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
-        yield ["TensorRT", f"{self.tensorrt}; judged for {self.judged_for}" if self.judged_for else self.tensorrt]
+        yield ["TensorRT", f"judged for {self.judged_for}" if self.judged_for else self.tensorrt]
         yield ["ONNX", f"IR version {self.ir_version}; opset {opsets}"]
         if self.producer:
             yield ["made by", self.producer]

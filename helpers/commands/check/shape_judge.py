@@ -26,18 +26,23 @@ from .model_weights import brief
 
 RUNS = 800  # of a model at most
 LARGEST = 1 << 23  # values of all inputs together: more are not tried
-SECONDS = 20.0  # for all of them together
-TEXT = 500  # characters of a reason
+TEXT, LONGEST = 500, 5000  # characters of a reason, and of what it is cut out of
 
 
 class Refusal(NamedTuple):
     """Why a shape does not fit: the ``node`` as a reader knows it, its ``place`` in the graph (-1: not known), a
-    ``text``, and the shapes that were tried (``at``)."""
+    ``text``, and the shapes that were tried (``at``). ``came_to_an_end``: False where nobody knows whether they fit."""
 
     place: int
     node: str
     text: str
     at: Mapping[str, list]
+    came_to_an_end: bool = True
+
+    @property
+    def reach(self) -> tuple[bool, int]:
+        """How far the model ran: the larger, the further."""
+        return self.came_to_an_end, self.place
 
     def told(self) -> dict:
         """Returns it for the report."""
@@ -52,7 +57,7 @@ class Judge:
     ONNX Runtime raises where it does not load the model, and ImportError without it.
     """
 
-    def __init__(self, path: str, values: Mapping[str, list], seconds: float = SECONDS):
+    def __init__(self, path: str, values: Mapping[str, list], seconds: float):
         self.values, self.end = dict(values), time.monotonic() + seconds
         self.runs, self.fill = 0, 0
         contents = read_model(path)
@@ -69,10 +74,11 @@ class Judge:
     def run(self, shapes: Mapping[str, list]) -> Refusal | None:
         """Runs the model with a shape for each dynamic input. Returns None if that went well.
 
-        A run that the end of the seconds cut short counts as refused; ``tired`` is true then.
+        What is too large to be tried counts as refused, and so does a run that the end of the seconds cut short;
+        ``tired`` is true then.
         """
-        if sum(map(math.prod, shapes.values())) > LARGEST:
-            return Refusal(-1, "", "is too large to be tried", shapes)
+        if sum(math.prod(self._shape(name, shapes)) for name in self.types) > LARGEST:
+            return Refusal(-1, "", "is too large to be tried", shapes, False)
         refusal = self._run(shapes)
         if refusal and not self.runs:  # a length of 0, or an index of 1, may be what does not fit
             self.fill = 1
@@ -94,18 +100,20 @@ class Judge:
         try:
             self.session.run(None, {name: self._made_up(name, shapes) for name in self.types}, options)
         except Exception as error:  # ONNX Runtime has many of its own
+            if options.terminate:
+                return Refusal(-1, "", "took too long", shapes, False)
             return self._refusal(str(error), shapes)
         finally:
             timer.cancel()
         return None
 
     def _made_up(self, name: str, shapes: Mapping[str, list]) -> np.ndarray:
-        declared = self.inputs.get(name) or []
         if name in self.values:
-            return np.array(self.values[name], self.types[name]).reshape([-1] if declared else [])
-        return np.full(
-            shapes.get(name, [size for size in declared if isinstance(size, int)]), self.fill, self.types[name]
-        )
+            return np.array(self.values[name], self.types[name]).reshape([-1] if self.inputs.get(name) else [])
+        return np.full(self._shape(name, shapes), self.fill, self.types[name])
+
+    def _shape(self, name: str, shapes: Mapping[str, list]) -> list[int]:
+        return shapes.get(name) or [size for size in self.inputs.get(name) or [] if isinstance(size, int)]
 
     def _refusal(self, text: str, at: Mapping[str, list]) -> Refusal:
         """Reads an error of ONNX Runtime: it names the node, and before it those in whose branches that lies."""
@@ -116,7 +124,7 @@ class Judge:
             alike = [i for i, node in enumerate(self.graph.node) if node.op_type == nodes[0][0]]
             place = alike[0] if len(alike) == 1 else -1
         node = f"{kind} {name!r}" if name else name_of(self.graph.node[place], place) if place >= 0 else kind
-        reason = text.rpartition("Status Message: ")[2].strip()
+        reason = text.rpartition("Status Message: ")[2].strip()[:LONGEST]  # names in it may be long, and hostile
         reason = re.sub(r"^\S*onnxruntime\S*:\d+ .*? was false\.? ?", "", reason, flags=re.DOTALL) or reason
         return Refusal(place, brief(node), brief(" ".join(reason.split()), TEXT), at)
 
@@ -149,30 +157,32 @@ def loadable(path: str) -> bool:
     return True
 
 
-def refused(path: str, shapes: Mapping[str, list], values: Mapping[str, list]) -> dict:
+def refused(path: str, shapes: Mapping[str, list], values: Mapping[str, list], seconds: float) -> dict | None:
     """Runs the model once for each of min, opt and max. ``shapes``, ``values``: input name -> (min, opt, max).
 
-    Returns ``judged``, False where ONNX Runtime does not load the model, and ``refusal``: a dict of ``node``, ``text``
-    and ``at``, the shapes that did not fit; None if all ran.
+    Returns a dict of ``node``, ``text`` and ``at``, the shapes that do not fit; None if all ran, or if ONNX Runtime
+    does not load the model, or not within the ``seconds``.
     """
     load.cache_clear()  # the file may be another one by now
     try:
-        judge = Judge(path, {})
+        judge = Judge(path, {}, seconds)
     except Exception:
-        return {"judged": False, "refusal": None}
+        return None
     for i in range(3):
         judge.values = {name: list(ranges[i]) for name, ranges in values.items()}
         refusal = judge.run({name: list(ranges[i]) for name, ranges in shapes.items()})
-        if refusal and refusal.node and not judge.tired:
-            return {"judged": True, "refusal": refusal.told()}
-    return {"judged": True, "refusal": None}
+        if refusal and refusal.node:
+            return refusal.told()
+    return None
 
 
-def propose_values(path: str, names: list[str], shapes: Mapping[str, list], values: Mapping[str, list]) -> dict:
+def propose_values(
+    path: str, names: list[str], shapes: Mapping[str, list], values: Mapping[str, list], seconds: float
+) -> dict:
     """Proposes values for the shape inputs ``names``, beside what is known of shapes and values (min, opt, max).
 
-    Returns ``values``: name -> (min, opt, max), each a list, empty where nothing can be said; and ``ran``: whether ONNX
-    Runtime ran the model with them.
+    ``seconds``: that the runs may take. Returns ``values``: name -> (min, opt, max), each a list, empty where nothing
+    can be said; and ``ran``: whether ONNX Runtime ran the model with them.
     """
     load.cache_clear()
     graph = read_model(path).model.graph
@@ -182,7 +192,7 @@ def propose_values(path: str, names: list[str], shapes: Mapping[str, list], valu
         return {"values": {}, "ran": False}
     unsure = {"values": {name: [some[0]] * 3 for name, some in options.items()}, "ran": False}
     try:
-        judge = Judge(path, {})
+        judge = Judge(path, {}, seconds)
     except Exception:
         return unsure
     known = {name: list(ranges[1]) for name, ranges in values.items()}

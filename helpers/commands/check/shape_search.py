@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ...model_files import locations
 from .model_weights import brief
-from .shape_judge import SECONDS, Judge, Refusal, load
+from .shape_judge import Judge, Refusal, load
 from .shapes import GUESSES, kind_of_axis
 
 # What is tried of each kind of axis: common sizes, the likeliest first.
@@ -49,19 +49,19 @@ class Axis(NamedTuple):
         return self.given[1] if self.given else 1 if self.kind == "batch" else GUESSES[self.kind][1]
 
 
-def search(path: str, given: Mapping[str, list], values: Mapping[str, list], seconds: float = SECONDS) -> dict:
+def search(path: str, given: Mapping[str, list], values: Mapping[str, list], seconds: float) -> dict | None:
     """Searches shapes for the inputs with dynamic axes. ``given``: those that are known, as (min, opt, max).
 
-    ``values``: what shape inputs hold, likewise. Returns ``judged``, False where ONNX Runtime does not load the model;
-    ``profiles``, of which the first has the widest ranges and the last one size for each axis, none if nothing ran;
-    ``refusal`` of what came closest, if nothing ran; ``stuck``, the axes that take one size only, with the refusal of
-    another; ``runs``, how many candidates were tried.
+    ``values``: what shape inputs hold, likewise. ``seconds``: that the runs may take. Returns ``profiles``, of which
+    the first has the widest ranges and the last one size for each axis, none if nothing ran; ``refusal`` of what came
+    closest, if nothing ran, and None if no run came to an end; ``stuck``, the axes that take one size only, with the
+    refusal of another; ``runs``, how many candidates were tried. None where ONNX Runtime does not load the model.
     """
     load.cache_clear()  # the file may be another one by now
     try:
         judge = Judge(path, {name: list(ranges[1]) for name, ranges in values.items()}, seconds)
     except Exception:  # ONNX Runtime has many of its own
-        return {"judged": False, "profiles": [], "refusal": None, "stuck": [], "runs": 0}
+        return None
     return _Search(judge, given).result()
 
 
@@ -79,8 +79,8 @@ class _Search:
         if refusal:
             at, refusal = self.find(at, refusal)
         profiles = [] if refusal else list(self.profiles(at))
-        told = refusal.told() if refusal else None
-        return {"judged": True, "profiles": profiles, "refusal": told, "stuck": self.stuck, "runs": self.judge.runs}
+        told = refusal.told() if refusal and refusal.came_to_an_end else None
+        return {"profiles": profiles, "refusal": told, "stuck": self.stuck, "runs": self.judge.runs}
 
     def run(self, at: Sizes) -> Refusal | None:
         return self.judge.run(self.shapes(at))
@@ -106,7 +106,7 @@ class _Search:
                 again = self.run(trial)
                 if again is None:
                     return trial, None
-                if again.place > furthest.place:
+                if again.reach > furthest.reach:
                     best, furthest = trial, again
         return best, furthest
 
@@ -127,7 +127,7 @@ class _Search:
         return list(dict.fromkeys(COMMON[kind] if kind == "batch" else (*COMMON[kind], *self.numbers)))
 
     def every(self, kind: str) -> list[int]:
-        return [size for size in EVERY if size not in self.common(kind)]
+        return sorted(set(EVERY).difference(self.common(kind)))
 
     def profiles(self, at: Sizes) -> Iterator[dict[str, list]]:
         """Yields profiles, that with the widest ranges first, and last those of one size for each axis."""

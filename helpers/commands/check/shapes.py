@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -164,8 +165,8 @@ def check_given(inputs: Iterable[Tensor], shapes: Ranges, values: Ranges) -> Non
                 raise ValueError(f"values of {name!r}: this input holds {count}, and {len(ranges[0])} are given")
             continue
         if len(ranges[0]) != len(shape):
-            told = as_text((shape,))
-            raise ValueError(f"shapes of {name!r}: it has {len(shape)} axes, {told}, and {len(ranges[0])} are given")
+            axes = ", ".join(map(str, shape))
+            raise ValueError(f"shapes of {name!r}: it has {len(shape)} axes ({axes}), and {len(ranges[0])} are given")
         for place, (axis, *sizes) in enumerate(zip(shape, *ranges, strict=True)):
             if isinstance(axis, int) and set(sizes) != {axis}:
                 raise ValueError(f"shapes of {name!r}: axis {place} is fixed to {axis}, and {max(sizes)} is given")
@@ -183,7 +184,7 @@ def told(shapes: Mapping[str, Sequence[int]]) -> str:
 
 
 def options(shapes: Mapping[str, Sequence], values: Mapping[str, Sequence]) -> str:
-    """Writes shapes and values as the options of the command that give them."""
-    texts = [f"--shapes {name}={as_text(ranges)}" for name, ranges in shapes.items()]
-    texts += [f"--values {name}={as_text(ranges, '/', ',')}" for name, ranges in values.items()]
-    return " ".join(texts)
+    """Writes shapes and values as the options of the command that give them: people paste them into a shell."""
+    words = [("--shapes", f"{name}={as_text(ranges)}") for name, ranges in shapes.items()]
+    words += [("--values", f"{name}={as_text(ranges, '/', ',')}") for name, ranges in values.items()]
+    return " ".join(f"{option} {shlex.quote(word)}" for option, word in words)

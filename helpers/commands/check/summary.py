@@ -28,7 +28,7 @@ def summary(report: Report, outcome: str, stopped: str) -> str:
         line = f"{report.tensorrt} will not take {report.model}: {_cause(error, error.reason)}"
         more = [part for part in (elsewhere_line(report), stopped) if part and part not in line]
         return f"{line} ({'; '.join(more)})" if more else line
-    if stopped:
+    if stopped and not report.built:
         return f"{report.model} was not judged to the end: {stopped}"
     if outcome == CONVERTIBLE:
         return _good(report)

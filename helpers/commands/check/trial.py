@@ -62,16 +62,18 @@ def parse(model: str | bytes) -> dict:
 def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
     """Counts the parser's errors of one operator and text as one.
 
-    Each has the ``operator`` as the parser says it, its ``kind`` as the graph does, the ``text``, how many named nodes
-    (``count``), and the first of them: their ``names``, and their ``places`` in the graph.
+    Each has the ``operator`` as the parser says it, its ``kind`` as the graph does, the ``text``, how many nodes
+    (``count``), and of the first their ``names`` (in quotes; "node 7" for one without) and ``places`` in the graph.
     """
     graph = read_model(model).model.graph.node if errors and isinstance(model, str) else []
     named = {node.name: i for i, node in reversed(list(enumerate(graph))) if node.name}
     alike: dict[tuple[str, str, str], dict[str, Any]] = {}
     for node, operator, text in errors:
-        number = re.fullmatch("number ([0-9]+)", node)  # 8.6 knows neither name nor operator
-        place = int(number[1]) if number and not operator else named.get(node, len(graph))
+        # Of a node without a name the parser says the number; 8.6 does of every node, and not the operator.
+        number = re.fullmatch("number ([0-9]+)", node) if node not in named or not operator else None
+        place = int(number[1]) if number else named.get(node, len(graph))
         known = place < len(graph)
+        name = graph[place].name if known else "" if number else node
         kind = brief(operator or (graph[place].op_type if known else ""))
         key = brief(operator), kind, brief(_without_noise(text), MESSAGE)
         new = {"operator": key[0], "kind": key[1], "text": key[2], "names": [], "count": 0, "places": []}
@@ -80,7 +82,7 @@ def _alike(errors: list[NodeError], model: str | bytes) -> list[dict]:
         if len(row["places"]) < NODES and known:
             row["places"].append(place)
         if len(row["names"]) < NODES and node:
-            row["names"].append(brief(repr(node)))
+            row["names"].append(brief(repr(name)) if name else f"node {place}")
     return list(alike.values())
 
 
