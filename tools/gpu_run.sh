@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 out=$(mkdir -p "${1:-build/gpu_run}" && cd "${1:-build/gpu_run}" && pwd)
 phases=${*:2}
 export out logs=$out/logs WORKBOOK_PASSES=${WORKBOOK_PASSES:-1} # one pass of each notebook: builds take long
+export WORKBOOK_PLANS=${WORKBOOK_PLANS:-$out/plans} # the detector's, for every phase
 mkdir -p "$logs"
 
 step() { # NAME LIMIT COMMAND...
@@ -31,7 +32,7 @@ pytest="python -m pytest -q -p no:cacheprovider --durations=5"
 chapters=$(tr ' ' '\n' <<<"${CHAPTERS:-$(cd notebooks && ls [0-9]*.ipynb | sed 's/\.ipynb//')}")
 timed='^(07|09|10|11|12|13)' # these measure, so they run alone, as does what looks at the GPU's memory
 
-plans() { # of the detector, which chapter 13 and the benchmark find in the cache: a minute and a half each, all at once
+plans() { # a minute and a half each, all at once
     python -m helpers.workbook.detector_plans | grep -v '(' |
         sed 's/.*/plan-& 400 python -m helpers.workbook.detector_plans &/' | PROCESSES=8 side_by_side
 }

@@ -233,8 +233,9 @@ def measure(
             except Exception as error:  # a plan that is not there, or does not run, costs its rows
                 methods.append(Method(STEPS[name], 1, in_batches(reference, 1), pictures, side="TensorRT", plan=name))
                 methods[-1].fail(error)
-            print(name, methods[-1].error, flush=True)
+            print(name, methods[-1].error or [row for row in network if row["plan"] == name], flush=True)
         rows = table(methods, expected)
+    print("\n".join(map(json.dumps, rows)), flush=True)  # in case that what follows is cut short
     rows += table(on_cpu, expected, rounds=3)  # after the others: its threads keep on looking for work for a while
     told = torch_side(folder)
     return {
