@@ -14,6 +14,7 @@ import argparse
 import difflib
 import functools
 import html
+import itertools
 import json
 import re
 import sys
@@ -30,6 +31,13 @@ _LOOKED_AT = 200_000  # characters of those that are compared with the table, ab
 _WIDTH, _PAGE_WIDTH = 160, 320  # characters of a line that are shown
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
 _VERBOSE = re.compile(r"\[V\]|\bVERBOSE\b")
+_WARNING = re.compile(r"\[W\]|\bWARN(ING)?\b|Warning:")
+_OPERATOR = re.compile(
+    r'op_type: "(\w{1,60})"|parsing node number \d{1,9} \[(\w{1,60})|registered for op: (\w{1,60})'
+    r"|could not find plugin:? (\w{1,60})"
+)
+_MOST = 5  # operators that are named
+_DATE = re.compile(r"^\[\d{2,4}[/-]\d\d[/-]\d{2,4}[- ]\d\d:\d\d:\d\d\] ")
 _TELLING = re.compile(r"\[[EFW]\]|error|fail|assert|exception|warning|cannot|could not|not supported", re.IGNORECASE)
 
 
@@ -50,12 +58,13 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is ``known`` of the lines that were ``asked`` about, each kind once, the most telling first, else
-    ``similar`` messages. Shows itself in a notebook."""
+    """What is ``known`` of the lines that were ``asked`` about, each kind once, the most telling first and warnings
+    last, else ``similar`` messages; and the ONNX ``operators`` that the lines name. Shows itself in a notebook."""
 
     asked: str
     known: tuple[Known, ...]
     similar: tuple[Example, ...] = ()
+    operators: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(text for _, text in _lines(self))
@@ -81,7 +90,7 @@ def explain(message: str) -> Explanation:
             return Explanation(message, ())
     lines = list(_worth_a_look(message.splitlines()))
     known = _known(lines) or _known([" ".join(message.split())])  # a line that was broken where it was pasted
-    return Explanation(message, known, () if known else _similar(lines))
+    return Explanation(message, known, () if known else _similar(lines), _operators(lines) if len(lines) > 1 else ())
 
 
 @functools.cache
@@ -108,7 +117,13 @@ def _known(lines: Iterable[str]) -> tuple[Known, ...]:
         advice = advice_for(line)
         if advice:
             found.setdefault(advice.id, Known(advice, line))
-    return tuple(found[advice.id] for entries in subjects().values() for advice in entries if advice.id in found)
+    in_order = [found[advice.id] for entries in subjects().values() for advice in entries if advice.id in found]
+    return tuple(sorted(in_order, key=lambda known: bool(_WARNING.search(known.line))))
+
+
+def _operators(lines: Iterable[str]) -> tuple[str, ...]:
+    named = (next(filter(None, match.groups())) for line in lines for match in _OPERATOR.finditer(line[:1000]))
+    return tuple(itertools.islice(dict.fromkeys(named), _MOST))
 
 
 def _similar(lines: list[str]) -> tuple[Example, ...]:
@@ -135,6 +150,9 @@ def _lines(answer: Explanation) -> list[tuple[str, str]]:
         lines.append(("", f"Chapter: {title(advice.chapter)} (notebooks/{advice.chapter}.ipynb)"))
         threads = dict.fromkeys(example.thread for example in examples() if example.advice == advice.id)
         lines += [("", f"Met in: {', '.join(threads)}")] if threads else []
+    if answer.known and answer.operators:
+        named = ", ".join(answer.operators)
+        lines.append(("", f"The log names: {named} (tensorrt-workbook check MODEL.onnx judges each operator)"))
     if not answer.known:
         lines.append(("title", f"not known: {_brief(answer.asked)}"))
         lines.append(("", "These look like it:" if answer.similar else "Nothing that we know looks like it."))
@@ -182,7 +200,7 @@ def markdown() -> str:
 
 def _section(advice: Advice) -> str:
     own = [example for example in examples() if example.advice == advice.id]
-    said = "".join(f"{_brief(example.message, _PAGE_WIDTH)}\n" for example in own)
+    said = "".join(f"{_brief(_DATE.sub('', example.message), _PAGE_WIDTH)}\n" for example in own)
     threads = dict.fromkeys(example.thread for example in own)
     links = ", ".join(f"[{thread}](https://github.com/{thread.replace('#', '/issues/')})" for thread in threads)
     return (

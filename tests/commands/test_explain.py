@@ -1,6 +1,7 @@
 """explain: a message, a log or an id is answered with cause, cure, chapter and threads; the page is in step."""
 
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -65,6 +66,30 @@ def test_an_id_that_does_not_exist_is_not_known(capsys):
 
 def test_of_a_log_each_kind_is_told_once_the_cause_before_what_follows():
     assert ids(LOG) == ["TRT050", "TRT114", "TRT117"]
+
+
+def test_an_error_stands_before_a_warning_whatever_the_table_says():
+    warning = "[12/25/2023-16:09:38] [TRT] [W] Missing scale and zero-point for tensor softmax, expect fall back"
+    error = "[12/25/2023-16:14:05] [TRT] [E] 1: Unexpected exception NVRTC error: NVRTC_ERROR_COMPILATION"
+    assert ids(f"{warning}\n{error}") == ["TRT145", "TRT065"]
+    assert ids("WARNING: newer ir_version (0.0.6)\n[E] Failed to parse onnx file") == ["TRT118", "TRT112"]
+
+
+PARSER_LOG = """\
+[E] [TRT] ModelImporter.cpp:748: While parsing node number 94 [GridSample -> "grid_output_0"]:
+[E] [TRT] ModelImporter.cpp:750: input: "x"
+op_type: "GridSample"
+[E] [TRT] 3: getPluginCreator could not find plugin: Round version: 1
+[8] Assertion failed: creator && "Plugin not found, are the plugin name, version, and namespace correct?"
+"""
+
+
+def test_operators_that_a_log_names_are_told(capsys):
+    assert explain(PARSER_LOG).operators == ("GridSample", "Round")
+    assert "\nThe log names: GridSample, Round" in str(explain(PARSER_LOG))
+    assert "The log names" not in str(explain(VERSION))
+    many = "".join(f'op_type: "Op{number}"\n' for number in range(1000))
+    assert len(explain(f"{many}[8] No importer registered for op: Last").operators) == 5
 
 
 def test_verbose_lines_say_nothing_unless_asked_alone():
@@ -183,9 +208,10 @@ def test_the_page_has_every_message_and_links_to_chapters_and_threads(capsys):
     assert main(["explain", "--markdown"]) == 0
     page = capsys.readouterr().out
     for example in examples():
-        assert example.message[:200] in page
+        assert re.sub(r"^\[\d\d/\d\d/\d{4}-[\d:]+\] ", "", example.message)[:200] in page
         assert f"https://github.com/{example.thread.replace('#', '/issues/')}" in page
     for entries in subjects().values():
         for advice in entries:
             assert f"### {advice.id}\n" in page
             assert f"]({advice.chapter}.ipynb)" in page
+    assert not re.search(r"^\[\d\d/\d\d/\d{4}", page, re.MULTILINE), "dates push what matters out of sight"

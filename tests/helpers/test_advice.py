@@ -1,15 +1,18 @@
 """The table of advice: ids that stay, sentences, quick patterns, and each posted message with its own advice."""
 
 import collections
+import inspect
 import json
 import re
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from helpers import advice as table
 from helpers.advice import LONGEST, advice_for, advice_line, by_id, subjects
+from helpers.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [advice for entries in subjects().values() for advice in entries]
@@ -19,7 +22,6 @@ WITHOUT_EXAMPLE = {  # why nobody posted a message of it
     "TRT003": "check says it",
     "TRT004": "check says it",
     "TRT007": "the parser says nothing but false",
-    "TRT011": "the posted ones are about NonZero, which has advice of its own",
     "TRT023": "TensorRT says nothing: check sees it in the graph",
     "TRT024": "posted as pictures of a screen",
     "TRT035": "posted without the number that tells it",
@@ -91,6 +93,45 @@ def test_an_advice_is_two_sentences_and_a_chapter_that_exists(advice):
         assert re.fullmatch(r"\S.*\S", sentence), "one line"
         assert sentence.endswith(".")
         assert "  " not in sentence
+
+
+def told():
+    """(id, sentence) of all causes and cures."""
+    return [(advice.id, sentence) for advice in ALL for sentence in (advice.cause, advice.cure)]
+
+
+def test_helpers_that_a_cure_names_are_there():
+    named = [(id, *pair) for id, text in told() for pair in re.findall(r"helpers\.(\w+)\.(\w+)", text)]
+    named += [
+        (id, module, name) for id, text in told() for name, module in re.findall(r"(\w+) of helpers\.(\w+)", text)
+    ]
+    assert len(named) > 10
+    missing = [
+        (id, module, name) for id, module, name in named if not hasattr(import_module(f"helpers.{module}"), name)
+    ]
+    assert missing == []
+
+
+def test_commands_and_flags_that_a_cure_names_are_there():
+    commands = {(id, name) for id, text in told() for name in re.findall(r"tensorrt-workbook (\w+)", text)}
+    assert {name for _, name in commands} <= set(COMMANDS)
+    trtexec = json.loads((ROOT / "data" / "trtexec.json").read_text(encoding="utf-8"))["flags"]
+    ours = {"--timeout", "--memory", "--build", "--shapes", "--values"}
+    others = {  # of docker, polygraphy, pip, onnxruntime's symbolic_shape_infer, and YOLOv7's export
+        *("--gpus", "--fold-constants", "--extra-index-url", "--input", "--output", "--auto_merge", "--end2end"),
+    }
+    flags = {(id, flag) for id, text in told() for flag in re.findall(r"(?<![\w-])(--[a-zA-Z][\w-]*)", text)}
+    assert {(id, flag) for id, flag in flags if flag not in {*trtexec, *ours, *others}} == set()
+
+
+def test_arguments_of_the_exporter_that_a_cure_names_are_there():
+    torch_onnx = pytest.importorskip("torch.onnx")
+    takes = inspect.signature(torch_onnx.export).parameters
+    entries = [advice for advice in ALL if re.search(r"export", advice.cure)]
+    ours = {"keep", "nms", "device", "antialias", "torch_executed_ops"}  # of other tools
+    named = {(advice.id, name) for advice in entries for name in re.findall(r"\b([a-z]\w+)=[^=]", advice.cure)}
+    old = {"use_external_data_format"}  # of old PyTorch, as the cure says
+    assert {(id, name) for id, name in named if name not in {*takes, *ours, *old}} == set()
 
 
 def repeats_without_limit(pattern):
