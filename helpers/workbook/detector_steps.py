@@ -18,7 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..buffers import Cuda, cuda
+from ..builder import BuildError
 from ..detector import Detections, decode, letterbox, nms, to_input, to_picture
+from ..engine import EngineError
+from ..onnx_parser import OnnxParseError
 from ..runner import Runner
 from ..tensors import read_specs
 from ..trt import trt
@@ -116,6 +119,27 @@ def frames_per_second(
         if run is None:
             runner.close()
     return len(frames) / float(np.median(seconds)), found
+
+
+class Measured(NamedTuple):
+    """``speeds`` in frames per second and what was ``found``, by the steps' names; ``refused`` says what cannot run."""
+
+    speeds: dict[str, float]
+    found: dict[str, list[Detections]]
+    refused: dict[str, str]
+
+
+def measure_steps(frames: Sequence[np.ndarray], steps: Iterable[Step] = STEPS) -> Measured:
+    """Measures steps one after the other. One whose plan this TensorRT cannot build or run is told, and left out."""
+    measured = Measured({}, {}, {})
+    for step in steps:
+        try:
+            speed, found = frames_per_second(step, frames)
+        except (BuildError, EngineError, OnnxParseError) as error:
+            measured.refused[step.name] = str(error)
+        else:
+            measured.speeds[step.name], measured.found[step.name] = speed, found
+    return measured
 
 
 def same_boxes(one: Detections, other: Detections, *, score: float = 0.5, iou: float = 0.8) -> bool:

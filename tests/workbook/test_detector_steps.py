@@ -8,14 +8,17 @@ import pretend_gpu
 import pytest
 from PIL import Image
 
+from helpers.builder import BuildError
 from helpers.detector import Detections, Detector, nms
 from helpers.detector_graph import with_decode, with_letterbox, with_uint8_input
+from helpers.workbook import detector_steps
 from helpers.workbook.detector_plans import MODEL, NETWORKS
 from helpers.workbook.detector_steps import (
     STEPS,
     device_parts,
     frames_per_second,
     host_parts,
+    measure_steps,
     run_step,
     same_boxes,
     video,
@@ -81,6 +84,20 @@ def test_frames_per_second_counts_frames(engines, frames):
     speed, found = frames_per_second(STEPS[3], frames, engines["fp16-uint8-nms"], rounds=1)
     assert 1 < speed < 10_000
     assert len(found) == len(frames)
+
+
+def test_a_step_that_cannot_be_built_is_told_and_left_out(engines, frames, monkeypatch):
+    def plan(name):
+        if name == "fp16-letterbox-nms":
+            raise BuildError("no kernel")
+        return name
+
+    monkeypatch.setattr(detector_steps, "detector_plan", plan)
+    monkeypatch.setattr(detector_steps, "Runner", lambda name, graphs: engines[name])
+    measured = measure_steps(frames[:1])
+    assert list(measured.speeds) == list(measured.found) == [step.name for step in STEPS[:4]]
+    assert list(measured.refused) == ["letterbox on the GPU", "Runner.map"]
+    assert all("no kernel" in reason for reason in measured.refused.values())
 
 
 def test_frames_are_one_size_and_differ(frames):
