@@ -148,23 +148,24 @@ class Graphed:
 
     def work(self, pictures: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """What is captured: uint8 pictures (height, width, 3) on the GPU to boxes, scores and groups, a row a cell."""
-        shape = len(pictures), 3, *SIZE
-        images = torch.empty(shape, dtype=self.dtype, device=self.device, memory_format=self.layout)
-        if self.inside:
-            images.fill_(PADDING)
-        for image, picture in zip(images, pictures, strict=True):
-            moved = picture.permute(2, 0, 1)[None].to(self.dtype)
-            scale = min(SIZE[0] / picture.shape[0], SIZE[1] / picture.shape[1])
-            height, width = (min(side, round(old * scale)) for side, old in zip(SIZE, picture.shape, strict=False))
-            if picture.shape[:2] != SIZE:
-                moved = F.interpolate(moved, size=(height, width), mode="bilinear", align_corners=False)
-            image[:, :height, :width] = moved[0].flip(0)  # RGB to BGR
+        images = self.letterboxed(pictures) if self.inside else torch.stack(pictures).permute(0, 3, 1, 2)
+        images = images.flip(1).to(self.dtype, memory_format=self.layout)  # RGB to BGR
         rows = self.model(images).float()
         centre = rows[..., :2] * self.strides + self.cells
         half = rows[..., 2:4].exp() * self.strides / 2
         scores, labels = (rows[..., 4:5] * rows[..., 5:]).max(-1)
         groups = labels + self.classes * torch.arange(len(rows), device=self.device)[:, None]  # picture and class
         return torch.cat([centre - half, centre + half], -1).flatten(0, 1), scores.flatten(), groups.flatten()
+
+    def letterboxed(self, pictures: list[torch.Tensor]) -> torch.Tensor:
+        shape = len(pictures), 3, *SIZE
+        images = torch.empty(shape, dtype=self.dtype, device=self.device, memory_format=self.layout).fill_(PADDING)
+        for image, picture in zip(images, pictures, strict=True):
+            scale = min(SIZE[0] / picture.shape[0], SIZE[1] / picture.shape[1])
+            height, width = (min(side, round(old * scale)) for side, old in zip(SIZE, picture.shape, strict=False))
+            moved = picture.permute(2, 0, 1)[None].to(self.dtype)
+            image[:, :height, :width] = F.interpolate(moved, size=(height, width), mode="bilinear")[0]
+        return images
 
     def read(
         self, outputs: tuple[torch.Tensor, ...], scales: list[float], pictures: list[np.ndarray]
