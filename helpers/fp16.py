@@ -9,16 +9,15 @@ TensorRT computes no shapes in it.
 
 from __future__ import annotations
 
-import difflib
-import graphlib
 import os
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .model_files import load_onnx
+from .model_files import TOO_LARGE_IN_MEMORY, load_onnx
+from .onnx_graphs import all_graphs, all_nodes, check_kept, label, lift_constants, names_to_keep, sort_nodes, subgraphs
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +27,7 @@ LARGEST, SMALLEST = 65504.0, 2.0**-24  # of FP16: the latter is its smallest num
 
 # Operators that stay in float32 though ONNX allows FP16: an attribute says which type they make, or bits count.
 STAY = {"EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
-STAY |= {"Constant", "BitCast"}
+STAY |= {"BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix", "Constant", "BitCast"}
 STAY |= {"MeanVarianceNormalization", "TensorScatter"}  # what TensorRT expands with float32, and only takes an input
 RECURRENT = {"RNN", "GRU", "LSTM"}  # with lengths of sequences: TensorRT's importer then mixes the types
 NO_SHAPES = {"Conv", "ConvTranspose", "Gemm", "MatMul", "DequantizeLinear"}  # here arithmetic with shapes ends
@@ -40,30 +39,54 @@ def to_fp16(model: str | os.PathLike | bytes | onnx.ModelProto, keep: Collection
     """Returns a copy of the model (a file, its bytes, or an onnx.ModelProto) that computes in FP16, subgraphs included.
 
     Inputs and outputs stay float32, with casts behind and before them. ``keep`` names nodes that stay in float32: those
-    that overflow, such as a mean of squares. A node without a name goes by its first output.
+    that overflow, such as a mean of squares. A node without a name goes by its first output. Functions of the model are
+    inlined before. Weights that are inputs as well are inputs no longer: TensorRT takes them for constants.
 
     Infinite weights and NaN stay what they are, and tiny ones do not become 0. Raises ValueError for other weights
-    beyond ±65504, for a name in ``keep`` that no node has, and for what is no model; TypeError for what is neither a
-    model nor a list of names; FileNotFoundError for a missing file.
+    beyond ±65504, for a name in ``keep`` that no node has, for a model of more than 2 GB, and for what is no model;
+    TypeError for what is neither a model nor a list of names; FileNotFoundError for a missing file.
     """
-    import onnx
+    names = names_to_keep(keep)
+    half = _inlined(load_onnx(model))
+    check_kept(names, half.graph)
+    for graph in all_graphs(half.graph):
+        sort_nodes(graph)
+    half.ir_version = max(half.ir_version, 4)  # before, each weight had to be an input as well
+    weights = {tensor.name for tensor in half.graph.initializer}
+    inputs = [value for value in half.graph.input if value.name not in weights]
+    del half.graph.input[:]
+    half.graph.input.extend(inputs)
+    half = _typed(half)
+    _Converter(half, names).convert()
+    return half
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns the model without functions of its own."""
     import onnx.inliner  # not there unless imported
     from google.protobuf.message import EncodeError
 
-    names = names_to_keep(keep)
-    half = load_onnx(model)
-    if half.functions:
-        half = onnx.inliner.inline_local_functions(half)
-    check_kept(names, half.graph)
-    for graph in _graphs(half.graph):
-        _sort(graph)
+    if not model.functions:
+        return model
     try:
-        half = onnx.shape_inference.infer_shapes(half)  # all that is needed of it are types
-    except (ValueError, EncodeError, onnx.shape_inference.InferenceError) as error:  # EncodeError: of more than 2 GB
+        return onnx.inliner.inline_local_functions(model)
+    except EncodeError:
+        raise ValueError(f"the model {TOO_LARGE_IN_MEMORY}") from None
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"onnx cannot inline the model's functions: {error}") from error
+
+
+def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns the model with the types of what its nodes compute, as far as onnx can tell them."""
+    import onnx
+    from google.protobuf.message import EncodeError
+
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except EncodeError:
+        raise ValueError(f"the model {TOO_LARGE_IN_MEMORY}") from None
+    except (ValueError, onnx.shape_inference.InferenceError) as error:
         raise ValueError(f"onnx cannot tell the types of the model's tensors: {error}") from error
-    half.ir_version = max(half.ir_version, 4)  # before, each weight had to be an input as well
-    _Converter(half, names).convert()
-    return half
 
 
 class _Parameter(NamedTuple):
@@ -91,8 +114,8 @@ class _Converter:
     def __init__(self, model: onnx.ModelProto, keep: set[str]):
         self._model, self._keep = model, keep
         self._version = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=1)
-        self._names = {name for node in _nodes(model.graph) for name in (*node.input, *node.output, node.name)}
-        self._names |= {each.name for graph in _graphs(model.graph) for each in (*graph.initializer, *graph.input)}
+        self._names = {name for node in all_nodes(model.graph) for name in (*node.input, *node.output, node.name)}
+        self._names |= {each.name for graph in all_graphs(model.graph) for each in (*graph.initializer, *graph.input)}
         self._readers: dict[str, list[str]] = {}  # of a weight in FP16, by its name there
 
     def convert(self) -> None:
@@ -100,7 +123,7 @@ class _Converter:
 
     def _graph(self, graph: onnx.GraphProto, scope: _Scope, stays: bool) -> None:
         """Converts a graph in place. ``stays``: what it takes, computes and gives stays in float32."""
-        main, nodes = graph is self._model.graph, _lift_constants(graph)
+        main, nodes = graph is self._model.graph, lift_constants(graph)
         done: list[onnx.NodeProto] = []
         for value in (*graph.value_info, *graph.output, *graph.input):
             scope.types[value.name] = value.type.tensor_type.elem_type
@@ -134,8 +157,8 @@ class _Converter:
         for i, name in enumerate(node.input):
             if scope.types.get(name) == FP32 and node.op_type not in ANY_TYPE:
                 wanted = FP16 if inputs[i].half and not stays else FP32
-                node.input[i] = self._as(name, wanted, scope, done, _label(node))
-        for inner in _inner(node):
+                node.input[i] = self._as(name, wanted, scope, done, label(node))
+        for inner in subgraphs(node):
             self._graph(inner, scope.inner(), stays)
         if not stays:
             _halve_attributes(node)
@@ -171,7 +194,7 @@ class _Converter:
         they are beside a copy; all others keep their names."""
         own = {half: name for (name, _), half in scope.casts.maps[0].items() if name in scope.weights.maps[0]}
         _check_range({half: scope.weights[name] for half, name in own.items()}, self._readers)
-        inner = [each for node in done for outer in _inner(node) for each in _graphs(outer)]
+        inner = [each for node in done for outer in subgraphs(node) for each in all_graphs(outer)]
         nodes = [*done, *(node for each in inner for node in each.node)]
         single = {name for node in nodes for name in node.input}
         single.update(value.name for each in (graph, *inner) for value in each.output)
@@ -188,15 +211,12 @@ class _Converter:
             for i, name in enumerate(node.input):
                 if name in names:
                     node.input[i] = names[name]
-        for value in graph.input:  # before IR version 4, weights were among them
-            if value.name in names.values():
-                value.type.tensor_type.elem_type = FP16
 
     def _stays(self, node: onnx.NodeProto) -> bool:
         """Returns whether a node stays in float32, wherever it is."""
         lengths = node.op_type in RECURRENT and len(node.input) > 4 and node.input[4] != ""
         sequences = "Sequence" in node.op_type or node.op_type.startswith("Optional")
-        return _label(node) in self._keep or node.op_type in STAY or lengths or sequences
+        return label(node) in self._keep or node.op_type in STAY or lengths or sequences
 
     def _exact(self, nodes: list[onnx.NodeProto], scope: _Scope) -> set[int]:
         """Returns the numbers of the nodes that compute exactly: with shapes, or with constants for something that is
@@ -206,7 +226,7 @@ class _Converter:
             names = [name for name in node.input if name]
             if node.op_type in ("Shape", "Size", "Constant"):
                 shapes.update(dict.fromkeys(node.output, node.op_type != "Constant"))
-            elif names and all(name in shapes for name in names) and not _inner(node):
+            elif names and all(name in shapes for name in names) and not subgraphs(node):
                 table = node.op_type in GATHER and not shapes[names[0]]
                 if not table and node.op_type not in NO_SHAPES:
                     shapes.update(dict.fromkeys(node.output, any(shapes[name] for name in names)))
@@ -273,11 +293,9 @@ def _deduce(node: Any, inputs: list[_Parameter], outputs: list[_Parameter], scop
 
 def _check_range(tensors: dict[str, onnx.TensorProto], readers: dict[str, list[str]]) -> None:
     """Raises ValueError for finite numbers beyond FP16, with all nodes that would have to be kept."""
-    from onnx import numpy_helper
-
     large, nodes = [], []
     for half, tensor in tensors.items():
-        array = numpy_helper.to_array(tensor)
+        array = _array(tensor)
         peak = np.abs(array).max(initial=0, where=np.isfinite(array))
         if peak > LARGEST:
             large.append(f"weight {tensor.name!r} goes up to {peak:g}")
@@ -287,10 +305,19 @@ def _check_range(tensors: dict[str, onnx.TensorProto], readers: dict[str, list[s
         raise ValueError(f"{large[0]}, FP16 to {LARGEST:g}{more}: name the nodes that read it in keep, keep={nodes}")
 
 
+def _array(tensor: onnx.TensorProto) -> np.ndarray:
+    from onnx import numpy_helper
+
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:  # it does not hold as many numbers as its shape says
+        raise ValueError(f"weight {tensor.name!r} is damaged: {error}") from error
+
+
 def _half_of(tensor: onnx.TensorProto) -> onnx.TensorProto:
     from onnx import numpy_helper
 
-    array = numpy_helper.to_array(tensor)
+    array = _array(tensor)
     with np.errstate(over="ignore"):
         half = array.astype(np.float16)
     lost = (half == 0) & (array != 0)  # an epsilon that becomes 0 divides by 0
@@ -305,93 +332,8 @@ def _halve_attributes(node: onnx.NodeProto) -> None:
         if made and attribute.i == FP32:
             attribute.i = FP16
         elif node.op_type == "ConstantOfShape" and attribute.t.data_type == FP32:
-            _check_range({"": attribute.t}, {"": [_label(node)]})
+            _check_range({"": attribute.t}, {"": [label(node)]})
             attribute.t.CopyFrom(_half_of(attribute.t))
     if node.op_type == "ConstantOfShape" and not node.attribute:
         zero = onnx.helper.make_tensor("value", FP16, [1], [0])
         node.attribute.append(onnx.helper.make_attribute("value", zero))
-
-
-def _lift_constants(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Makes initializers of the graph's float32 constants; returns the other nodes."""
-    from onnx import numpy_helper
-
-    nodes, outputs = [], {value.name for value in graph.output}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output[0] not in outputs:
-            value = {attribute.name: attribute for attribute in node.attribute}
-            if "value" in value and value["value"].t.data_type == FP32:
-                graph.initializer.append(value["value"].t)
-            elif "value_float" in value or "value_floats" in value:
-                number = value["value_float"].f if "value_float" in value else list(value["value_floats"].floats)
-                graph.initializer.append(numpy_helper.from_array(np.array(number, np.float32)))
-            else:
-                nodes.append(node)
-                continue
-            graph.initializer[-1].name = node.output[0]
-        else:
-            nodes.append(node)
-    return nodes
-
-
-def _sort(graph: onnx.GraphProto) -> None:
-    """Puts nodes behind those whose results they read, as ONNX wants it. Raises ValueError for a circle."""
-    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
-    reads = []
-    for node in graph.node:
-        inside = {name for inner in _inner(node) for each in _graphs(inner) for name in _read(each)}
-        reads.append({makers[name] for name in {*node.input, *inside} if name in makers})
-    if all(not names or max(names) < index for index, names in enumerate(reads)):
-        return
-    try:
-        order = list(graphlib.TopologicalSorter(dict(enumerate(reads))).static_order())
-    except graphlib.CycleError as error:
-        raise ValueError(f"node {_label(graph.node[error.args[1][0]])!r} reads what is computed from it") from None
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes[index] for index in order)
-
-
-def _read(graph: onnx.GraphProto) -> Iterator[str]:
-    yield from (name for node in graph.node for name in node.input)
-    yield from (value.name for value in graph.output)
-
-
-def _inner(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Returns a node's subgraphs, such as the branches of an If."""
-    return [graph for each in node.attribute for graph in ([each.g] if each.HasField("g") else each.graphs)]
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Yields a graph and all that are inside it."""
-    yield graph
-    for node in graph.node:
-        for inner in _inner(node):
-            yield from _graphs(inner)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    return (node for each in _graphs(graph) for node in each.node)
-
-
-def _label(node: onnx.NodeProto) -> str:
-    return node.name or next(iter(node.output), "")
-
-
-def names_to_keep(keep: Any) -> set[str]:
-    """Returns the names of nodes as a set. Raises TypeError for what is no list of names."""
-    names: list[Any] = list(keep) if isinstance(keep, Iterable) and not isinstance(keep, (str, bytes)) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"keep={keep!r:.80}: give a list of names of nodes, keep=['…']")
-    return set(names)
-
-
-def check_kept(keep: set[str], graph: onnx.GraphProto) -> None:
-    """Raises ValueError for a name that no node of the graph has, with those that are like it."""
-    names = list(dict.fromkeys(map(_label, _nodes(graph))))
-    for name in sorted(keep.difference(names)):
-        close = difflib.get_close_matches(name, names, 3) or names[:3]
-        raise ValueError(
-            f"keep: the model has no node {name!r}; it has {', '.join(map(repr, close))} among {len(names)} (a node "
-            "without a name goes by its first output)"
-        )

@@ -44,8 +44,8 @@ def model_sha256(model: str | os.PathLike | bytes) -> str:
 def load_onnx(model: Any) -> Any:
     """Returns the onnx.ModelProto of a model, given as a file, its bytes, or an onnx.ModelProto, which is copied.
 
-    Raises FileNotFoundError if the file, or one that it names, is missing; NotAModel or ValueError if it is none or
-    names a file outside its folder; and TypeError for what is neither.
+    Raises FileNotFoundError if the file, or one that it names, is missing; NotAModel or ValueError if it is none, names
+    a file outside its folder, or has more than 2 GB with the weights in such files; and TypeError for what is neither.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -71,11 +71,14 @@ def load_onnx(model: Any) -> Any:
         raise NotAModel(f"{label} is not an ONNX model ({error})") from error
     if not loaded.HasField("graph"):
         raise NotAModel(f"{label} is not an ONNX model: there is no graph in it")
-    for location in sorted({name for tensor in all_tensors(loaded) for name in locations(tensor)}):
+    outside = [tensor for tensor in all_tensors(loaded) if tensor.data_location == tensor.EXTERNAL]
+    for location in sorted({name for tensor in outside for name in locations(tensor)}):
         if path is None:
             raise NotAModel(f"{label} keeps weights in {location!r}, but has no folder: give the model's path")
         file_beside(path, location)
     if path is not None:
+        if len(model) + sum(map(_bytes_outside, outside)) > LARGEST:
+            raise ValueError(f"{label} {TOO_LARGE_IN_MEMORY}")
         onnx.load_external_data_for_model(loaded, str(path.parent))
     return loaded
 
@@ -128,6 +131,12 @@ def locations(tensor: Any) -> list[str]:
     return [name.decode(errors="surrogateescape") if isinstance(name, bytes) else name for name in names]
 
 
+def _bytes_outside(tensor: Any) -> int:
+    """Returns how many bytes of a file a TensorProto says that it takes, 0 if it does not say it."""
+    length = next((str(entry.value) for entry in tensor.external_data if entry.key == "length"), "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
 def inside(folder: Path, location: str) -> bool:
     """Returns whether a location of external data stays in the model's folder, as ONNX demands, links followed.
 
@@ -173,6 +182,10 @@ LARGEST = (1 << 31) - 1  # bytes of an ONNX file, a message of protobuf
 TOO_LARGE = (
     "is larger than 2 GB, and no ONNX file can be, because protobuf ends there: export with external_data=True, which "
     "keeps the weights in a file beside it"
+)
+TOO_LARGE_IN_MEMORY = (
+    "is larger than 2 GB with its weights, and onnx changes no such model, because protobuf ends there: export it in "
+    "FP16, or in parts"
 )
 
 # The first bytes of a file -> what it is, and what to do about it.

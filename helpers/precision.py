@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .fp16 import check_kept, names_to_keep
 from .fp16 import to_fp16 as to_fp16  # so that one place has both
 from .model_files import load_onnx
+from .onnx_graphs import check_kept, names_to_keep
 from .trt import trt
 
 if TYPE_CHECKING:

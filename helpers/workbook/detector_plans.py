@@ -162,7 +162,7 @@ def _network(name: str) -> Network:
 def _digest() -> str:
     """The SHA-256 of all that makes a model out of MODEL: code and calibration scenes."""
     here = Path(__file__).resolve().parent
-    names = ("detector.py", "detector_graph.py", "fp16.py", "precision.py")
+    names = ("detector.py", "detector_graph.py", "fp16.py", "onnx_graphs.py", "precision.py")
     files = [Path(__file__), *(here.parent / name for name in names), *sorted(FOLDER.glob("calibration*"))]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, numpy_helper, parser
 
 from helpers.builder import build_plan
+from helpers.fp16 import STAY
 from helpers.model_files import NotAModel
 from helpers.onnx_parser import parse_onnx
 from helpers.precision import relative_error, to_fp16
@@ -405,6 +406,38 @@ class TestNodes:
         half = check(model, x=X)
         assert [node.op_type for node in half.graph.node] == ["Cast", "Add", "Neg", "Cast"]
 
+    @pytest.mark.parametrize("window", ["HannWindow", "HammingWindow <output_datatype = 1>", "BlackmanWindow"])
+    def test_an_attribute_says_which_type_comes_out(self, window):
+        text = f"g (float[4,8] x, int64 n) => (float[4,8] y) {{ w = {window} (n) y = Mul (x, w) }}"
+        types = types_of(check(read(text), x=X, n=np.array(8)))
+        assert types["w"] == "FLOAT"
+
+    def test_every_operator_whose_attribute_says_the_type_is_known(self):
+        """Those whose output is of a type that no input has: fp16 changes their attribute, or they stay in float32."""
+        free = set()
+        for schema in onnx.defs.get_all_schemas_with_history():
+            halves = {c.type_param_str for c in schema.type_constraints if "tensor(float16)" in c.allowed_type_strs}
+            given = {each.type_str for each in schema.inputs}
+            if not schema.domain and any(each.type_str in halves - given for each in schema.outputs):
+                free.add(schema.name)
+        changed = {"Cast", "ConstantOfShape", "DequantizeLinear", "If"}
+        of_lists = {"SequenceAt", "ConcatFromSequence", "OptionalGetElement"}  # stay by their names
+        assert free - changed - of_lists <= STAY
+
+    def test_weights_that_are_inputs_too(self):
+        """The inputs of what comes out are those of TensorRT, and all float32."""
+        model = read("g (float[4,8] x, float[8] w) => (float[4,8] y) { y = Mul (x, w) }", w=np.full(8, 2))
+        for version in (3, 9):
+            model.ir_version = version
+            half = to_fp16(model)
+            assert [value.name for value in half.graph.input] == ["x"]
+            np.testing.assert_allclose(answers(half, x=X)[0], 2 * X, rtol=5e-3)
+
+    def test_a_constant_without_an_output(self):
+        model = read("g (float[4,8] x) => (float[4,8] y) { y = Relu (x) }")
+        model.graph.node.add(op_type="Constant")
+        assert to_fp16(model)
+
     def test_names_that_the_casts_would_take(self):
         text = "g (float[4,8] x) => (float[4,8] y) { [y_cast] x_fp16 = Relu (x) [y] y = Add (x, x_fp16) }"
         check(read(text), x=X)
@@ -457,6 +490,35 @@ class TestWrongArguments:
         for wrong in (None, 3, {"model": 1}):
             with pytest.raises(TypeError, match="a model is a file, bytes, or an onnx.ModelProto"):
                 to_fp16(wrong)
+
+    def test_functions_that_onnx_cannot_inline(self):
+        text = """<ir_version: 9, opset_import: ["": 17, "mine": 1]>
+            g (float[4,8] x) => (float[4,8] y) { y = mine.f (%s) }
+            <domain: "mine", opset_import: ["": 17, "mine": 1]> f (x) => (y) { y = %s (x) }"""
+        for given, inside in (("x", "mine.f"), ("x, x", "Relu")):
+            with pytest.raises(ValueError, match="onnx cannot inline the model's functions"):
+                to_fp16(parser.parse_model(text % (given, inside)))
+
+    def test_a_weight_that_is_shorter_than_it_says(self):
+        model = read("g (float[4,8] x) => (float[4,8] y) { y = Mul (x, w) }", w=np.full(8, 2))
+        for damage in ({"raw_data": b"abc"}, {"float_data": [1, 2]}):
+            model.graph.initializer[0].CopyFrom(TensorProto(name="w", data_type=1, dims=[8], **damage))
+            with pytest.raises(ValueError, match="weight 'w' is damaged"):
+                to_fp16(model)
+
+    @pytest.mark.parametrize("text", ["y = Mul (x, w)", "y = mine.f (x, w)"])
+    def test_more_than_two_gigabytes(self, text, tmp_path):
+        """Said before the weights are read, which takes as much memory again and again."""
+        model = parser.parse_model(f"""<ir_version: 9, opset_import: ["": 17, "mine": 1]>
+            g (float[1] x) => (float[n] y) {{ {text} }}
+            <domain: "mine", opset_import: ["": 17]> f (x, w) => (y) {{ y = Mul (x, w) }}""")
+        weight = model.graph.initializer.add(name="w", data_type=1, dims=[1 << 29], data_location=TensorProto.EXTERNAL)
+        weight.external_data.add(key="location", value="w.bin")
+        weight.external_data.add(key="length", value=str(1 << 31))
+        (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+        (tmp_path / "w.bin").write_bytes(b"")
+        with pytest.raises(ValueError, match=r"m\.onnx is larger than 2 GB with its weights"):
+            to_fp16(tmp_path / "m.onnx")
 
     def test_names_may_come_from_a_generator(self):
         half = to_fp16(LENET, keep=(name for name in ["node_linear"]))
