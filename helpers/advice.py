@@ -1,8 +1,7 @@
 """Advises what to do about what TensorRT and the tools around it say: cause and cure, by a stable id (chapter 08).
 
 ``tensorrt-workbook explain "MESSAGE"`` prints it, ``check`` and the exceptions of these helpers name the id. The advice
-itself is a table by subject, data/advice.json; copied elsewhere, this module looks for it beside its package. Standard
-library only.
+itself is a table by subject, advice.json beside this module. Standard library only.
 
 >>> advice_for("CUDA initialization failure with error: 35").id
 'TRT051'
@@ -16,7 +15,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_TABLE = Path(__file__).resolve().parents[1] / "data" / "advice.json"
+_TABLE = Path(__file__).resolve().with_name("advice.json")
 LONGEST = 20_000  # characters of a message that are looked at: what it is about stands at its beginning
 
 

@@ -48,8 +48,8 @@ INIT = '"""Helpers from the TensorRT Workbook."""\n'
 @dataclass(frozen=True)
 class Helper:
     """A module: its ``name`` with dots, ``path`` below the package, what it is for in one ``line``, its ``chapter``
-    ("07", "" if none is named), the modules that it ``imports`` itself, the distributions that it ``needs``, and the
-    files of data/ that it reads."""
+    ("07", "" if none is named), the modules that it ``imports`` itself, the distributions that it ``needs``, the files
+    of data/ that it reads, and the paths of those ``beside`` it."""
 
     name: str
     path: str
@@ -58,6 +58,7 @@ class Helper:
     imports: tuple[str, ...]
     needs: tuple[str, ...]
     data: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -99,11 +100,11 @@ def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
     """Copies the modules with what they import into the package ``to``, all of them or nothing. Returns what it wrote.
 
     Makes the folder and its ``__init__.py`` if need be, and notes in ``copied.json`` what was copied, for
-    :func:`status`. Files of data/ that a module reads go to data/ beside the folder, where it looks for them: beside
-    the folder that is meant, if ``to`` is a link. What is there already and equal stays. Raises KeyError for a module
-    that is not there, ValueError for a folder that cannot be a package or (unless ``force``) would be imported in place
-    of another, FileExistsError (unless ``force``) that names all files which would be overwritten, and OSError; then
-    nothing has changed.
+    :func:`status`. A file that a module reads beside itself, such as advice.json, goes with it. Files of data/ that it
+    reads go to data/ beside the folder, where it looks for them: beside the folder that is meant, if ``to`` is a link.
+    What is there already and equal stays. Raises KeyError for a module that is not there, ValueError for a folder that
+    cannot be a package or (unless ``force``) would be imported in place of another, FileExistsError (unless ``force``)
+    that names all files which would be overwritten, and OSError; then nothing has changed.
     """
     folder = Path(os.path.realpath(to))
     if folder == HERE:
@@ -112,9 +113,9 @@ def copy(names: Iterable[str], to: Path, force: bool = False) -> list[Path]:
     files: dict[Path, bytes] = {}
     copied = {}
     for name in closure(names):
-        path, content = helpers()[name].path, content_of(name)
-        files[folder / path] = content
-        copied[path] = hashlib.sha256(content).hexdigest()
+        for path, content in _contents_of(name).items():
+            files[folder / path] = content
+            copied[path] = hashlib.sha256(content).hexdigest()
         for file in helpers()[name].data:
             files[folder.parent / "data" / file] = (DATA / file).read_bytes()
     if not (folder / "__init__.py").exists():
@@ -149,6 +150,12 @@ def content_of(name: str) -> bytes:
     return (source if source.startswith(header) else header + source).encode()  # a copy may be copied on
 
 
+def _contents_of(name: str) -> dict[str, bytes]:
+    """Returns a module as it is copied, and the files that it reads beside itself, by path."""
+    helper = helpers()[name]
+    return {helper.path: content_of(name), **{path: (HERE / path).read_bytes() for path in helper.beside}}
+
+
 def status(folder: Path) -> dict[str, str]:
     """Compares the modules that were copied into a package, by path: "same", "changed there" (in the package),
     "changed here" (in the workbook), "changed on both sides", "gone there" or "gone here".
@@ -158,17 +165,17 @@ def status(folder: Path) -> dict[str, str]:
     noted = _noted(Path(folder))
     if not noted:
         raise ValueError(f"{folder} has no usable {NOTE}: nothing was copied there, or by an older version")
-    here = {helper.path: name for name, helper in helpers().items()}
+    here = {path: content for name in helpers() for path, content in _contents_of(name).items()}
     return {path: _state(Path(folder) / path, here.get(path), digest) for path, digest in sorted(noted.items())}
 
 
-def _state(there: Path, name: str | None, digest: str) -> str:
+def _state(there: Path, here: bytes | None, digest: str) -> str:
     if not there.is_file():
         return "gone there"
     changed = hashlib.sha256(there.read_bytes()).hexdigest() != digest
-    if name is None:
+    if here is None:
         return "gone here"
-    newer = hashlib.sha256(content_of(name)).hexdigest() != digest
+    newer = hashlib.sha256(here).hexdigest() != digest
     if changed and newer:
         return "changed on both sides"
     return "changed there" if changed else "changed here" if newer else "same"
@@ -299,6 +306,7 @@ def _read(name: str, path: Path, paths: Container[str], folder: Path) -> Helper:
     needed = [TENSORRT] if name == "trt" else []
     needed += [DISTRIBUTIONS.get(top, top) for top in _installed(tree)]
     files, strings = sorted((folder.parent / "data").glob("*")), _strings(tree)
+    beside = sorted(file for file in path.parent.glob("*.json") if file.name in strings)
     return Helper(
         name,
         path.relative_to(folder).as_posix(),
@@ -307,6 +315,7 @@ def _read(name: str, path: Path, paths: Container[str], folder: Path) -> Helper:
         tuple(sorted(imports)),
         tuple(dict.fromkeys([*needed, *ALSO.get(name, ())])),
         tuple(file.name for file in files if file.is_file() and file.name in strings),
+        tuple(file.relative_to(folder).as_posix() for file in beside),
     )
 
 
@@ -331,7 +340,7 @@ def _relative(node: ast.AST, package: str) -> Iterator[str]:
     elif isinstance(node, ast.JoinedStr) and len(node.values) > 1:  # f"{__package__}.trial"
         start, rest = node.values[:2]
         if isinstance(start, ast.FormattedValue) and ast.unparse(start.value) == "__package__":
-            for name in re.findall(r"\w+", rest.value if isinstance(rest, ast.Constant) else "")[:1]:
+            for name in re.findall(r"\w+", str(rest.value) if isinstance(rest, ast.Constant) else "")[:1]:
                 yield _absolute_name(f".{name}", package)
 
 

@@ -1,7 +1,7 @@
 """Explains an error or a warning: why it comes, and what to do: ``tensorrt-workbook explain "MESSAGE"`` (chapter 08).
 
 Takes what TensorRT, its parser, PyCUDA, PyTorch's exporter and the tools around them print: one line, a whole log
-(``explain -`` reads it), or an id such as TRT012. ``explain("…")`` does so in a notebook. Reads data/advice.json and
+(``explain -`` reads it), or an id such as TRT012. ``explain("…")`` does so in a notebook. Reads helpers/advice.json and
 data/messages.json, in which each message stands as somebody posted it. Needs rich for the command line.
 
 >>> explain("Network must have at least one output").known[0].advice.id
@@ -188,7 +188,7 @@ def markdown() -> str:
         "PyTorch's exporter and the tools around them. "
         '`tensorrt-workbook explain "MESSAGE"` searches this page, and\n'
         "`tensorrt-workbook explain -` a whole log. The ids stay: `check` and the errors of the helpers name them.\n\n"
-        "(Made by `python -m helpers.commands.explain --markdown` from `data/advice.json` and "
+        "(Made by `python -m helpers.commands.explain --markdown` from `helpers/advice.json` and "
         "`data/messages.json`.)\n\n"
     ]
     parts += [f"- [{subject}](#{_anchor(subject)})\n" for subject in subjects()]

@@ -322,3 +322,15 @@ def test_command_line(capsys, tmp_path):
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("runner", "check", "port", "whatis", "doctor", "copy"))
     assert "operator_trials" not in shown, "it comes with check"
+
+
+def test_a_table_beside_a_module_goes_with_it_into_the_package(tmp_path):
+    package = tmp_path / "inference"
+    takeaway.copy(["builder"], package)
+    assert (package / "advice.json").read_bytes() == (HELPERS / "advice.json").read_bytes()
+    assert not (tmp_path / "data").exists()
+    assert takeaway.status(package)["advice.json"] == "same"
+    (package / "advice.json").write_text("{}")
+    assert takeaway.status(package)["advice.json"] == "changed there"
+    with pytest.raises(FileExistsError, match=r"advice\.json"):
+        takeaway.copy(["builder"], package)
