@@ -22,6 +22,12 @@ USES = {
     "FLOAT 5-D": "brr",
     "FLOAT16 5-D": "r",
     "FLOAT training_mode=1": "r",
+    "FLOAT mostly": "wwbw",
+    "FLOAT16 mostly": "w",
+    "FLOAT seldom": "bwb",
+    "FLOAT16 seldom": "b",
+    "FLOAT small": "bbbb",
+    "FLOAT16 small": "w",
 }
 
 
@@ -55,6 +61,14 @@ def stored(monkeypatch):
         ("FLOAT16 axes:input", True, False, "computes something else with axes as an input"),
         ("FLOAT mode=unheard", True, None, "unknown"),
         ("BOOL", True, None, "unknown"),
+        ("FLOAT mostly", True, None, "computes something else with mostly"),  # one of four is right
+        ("FLOAT16 mostly", True, None, "computes something else with mostly"),
+        ("? mostly", True, None, "computes something else with mostly"),
+        ("FLOAT seldom", True, None, "may compute something else"),
+        ("FLOAT16 seldom", True, True, "builds"),
+        ("INT32 seldom", True, None, "may compute something else"),
+        ("FLOAT16 small", True, False, "computes something else with small"),  # however many are right with FLOAT
+        ("FLOAT8E5M2", True, None, "unknown"),
         ("? mode=odd", True, False, "not with mode=odd"),
         ("?", True, None, "probably builds"),
     ],
@@ -74,7 +88,11 @@ def test_the_uses_of_a_model_are_judged_together(stored):
 @pytest.mark.parametrize(
     ("operator", "good", "text"),
     [
-        ("Op", None, "builds, not with INT64, mode=odd; computes something else with axes as an input"),
+        (
+            "Op",
+            None,
+            "builds, not with INT64, mode=odd; computes something else with axes as an input, mostly, small",
+        ),
         ("Never", False, "not supported"),
         ("Only parsed", False, "parses, does not build"),
         ("Kills", False, "crashes TensorRT"),
@@ -90,6 +108,22 @@ def test_what_is_known_of_an_operator(stored, operator, good, text):
         assert known(operator, "R", [("FLOAT", True)]) == Known(False, text)
 
 
+def test_a_constant_is_taken_like_an_initializer(stored):
+    """Whatever its case did, in which it is the output of a network."""
+    atlas.read_atlas()["operators"]["Constant"] = {"R": {"uses": {"FLOAT": "b", "INT8": "p", "BFLOAT16": "r"}}}
+    uses = ("FLOAT", "DOUBLE", "FLOAT16", "INT8", "UINT8", "INT32", "INT64", "BOOL")
+    assert known("Constant", "R", [(use, True) for use in uses]) == Known(True, "builds")
+    assert known("Constant", "R", [("INT64", True), ("BFLOAT16", True)]).good is False
+    assert known("Constant", "R", [("STRING", True)]).good is None
+    assert known("Constant", "another release", [("FLOAT", True)]) == Known(None, "unknown")
+
+
+@pytest.mark.skipif("TensorRT 8.6.1" not in atlas.read_atlas()["runs"], reason="the atlas has no such column")
+def test_reductions_with_axes_as_an_input_on_8_6():
+    found = known("ReduceMax", "TensorRT 8.6.1", [("FLOAT axes:input", True)])
+    assert found.text == "computes something else with axes as an input"
+
+
 def test_what_was_not_measured_is_not_known(stored):
     assert known("Op", "another release", [("FLOAT", True)]) == Known(None, "unknown")
     assert known("Unheard", "R", [("FLOAT", True)]) == Known(None, "unknown")
@@ -97,7 +131,7 @@ def test_what_was_not_measured_is_not_known(stored):
 
 
 def test_counts_of_an_operator_are_those_of_its_usual_type(stored):
-    assert outcomes({"uses": USES}) == {"built": 5, "constant": 2, "wrong": 2, "crashed": 1, "refused": 2}
+    assert outcomes({"uses": USES}) == {"built": 12, "constant": 2, "wrong": 6, "crashed": 1, "refused": 2}
     assert outcomes({"uses": {"BOOL": "bb", "INT8": "r"}}) == {"built": 2, "refused": 1}
 
 

@@ -301,6 +301,10 @@ def test_suspicious_weights(worker):
     assert counts == {"values": 4, "nan": 1, "inf": 1, "fp16_overflow": 1, "fp16_subnormal": 1}
     for words in ("1 NaN", "1 infinite", "beyond 65504", "below 2**-14"):
         assert problem(report, words).where == "w"
+    unnamed = small.model(
+        [small.node("Constant", [], [n], value=small.constant("", [np.inf], np.float32)) for n in "yz"]
+    )
+    assert problem(check(unnamed, worker=worker), "2 infinite").where == "a constant"
     fine = check(small.weights([0.0, 1.0, -65504, 2.0**-14]), worker=worker)
     assert not fine.problems
     half = small.weights([1, 2, 3, 6e-8], np.float16)  # a subnormal, but it was FP16 all along

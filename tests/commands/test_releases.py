@@ -31,6 +31,11 @@ ROWS = {
     "Resize": ({"FLOAT": "b", "FLOAT antialias=1 mode=linear": "r"}, {"FLOAT": "b", "FLOAT mode=linear": "b"}),
     "LayerNormalization": ({"FLOAT": "b", "FLOAT Mean:output": "r"}, {"FLOAT": "b", "FLOAT Mean:output": "r"}),
     "Det": ({"FLOAT": "r"}, {"FLOAT": "r"}),
+    "Softmax": ({"FLOAT": "bbbw"}, {"FLOAT": "bbbb"}),
+    "Constant": ({"FLOAT": "b"}, {"FLOAT": "b", "INT8": "p"}),
+    "Reshape": ({"FLOAT shape:input": "b"}, {"FLOAT shape:input": "b"}),
+    "ReduceMin": ({"FLOAT axes:input": "wwbw"}, {"FLOAT axes:input": "c"}),
+    "If": ({"BOOL": "b"}, {"BOOL": "b"}),
     "TopK": ({"FLOAT K:input": "b"}, {"FLOAT K:input": "b"}),
 }
 
@@ -74,7 +79,7 @@ NMS = "(float[1,9,4] b, float[1,9,2] s) => (int32 n) { n = EfficientNMS_TRT(b, s
     [
         (RELU, "8.6", "convertible", "TensorRT 8.6 takes every operator of the model in memory"),
         (RELU, "rtx-1.7", "convertible", "TensorRT for RTX 1.7 takes every operator"),
-        (RELU, "10", "undecided", "1 of 1 kinds of operators are unverified: Relu"),
+        (RELU, "10", "undecided", "1 of 1 kinds of operators is unverified: Relu"),
         (RELU, "11.4", "undecided", "TensorRT 11.4 may take the model"),
         ("(int64[2] x) => (int64[2] y) { y = Relu(x) }", "8.6", "not convertible", "Relu: not with INT64"),
         ("(int64[2] x) => (int64[2] y) { y = Relu(x) }", "rtx-1.7.1", "convertible", ""),
@@ -115,6 +120,39 @@ def test_what_computes_something_else_is_told(worker):
     report = judged(MAX, "8.6", worker, opset=18)
     assert "it builds, and computes something else with axes as an input" in said(report)
     assert report.problems[0].advice == "TRT037"
+
+
+def test_what_may_compute_something_else_is_told(worker):
+    report = judged("(float[2,4] x) => (float[2,4] y) { y = Softmax(x) }", "8.6", worker)
+    assert (report.verdict, report.operators[0].verdict) == ("undecided", "not tried")
+    assert "warning: Softmax: it builds, and may compute something else, by the operator atlas" in said(report)
+    assert "not measured" not in said(report)
+    report = judged(MAX.replace("Max", "Min"), "8.6", worker, opset=18)
+    assert report.verdict == "undecided"  # some of the cases are right
+    (problem,) = [problem for problem in report.problems if problem.where == "ReduceMin"]
+    assert problem.what.startswith("it builds, and computes something else with axes as an input")
+    assert problem.advice == "TRT037"
+
+
+@pytest.mark.parametrize("release", ["8.6", "rtx-1.7"])
+def test_constants_do_not_make_a_model_undecided(release, worker):
+    text = "(float[2,4] x) => (float[4,2] y) { s = Constant<value = int64[2] {4, 2}>() y = Reshape(x, s) }"
+    assert judged(text, release, worker).verdict == "convertible"
+
+
+def test_types_in_inner_graphs_are_known(worker):
+    """Both branches have a Relu of INT64, of which 8.6 has none."""
+    text = """(bool c, int64[2] x) => (int64[2] y) {
+        y = If(c) <then_branch = t () => (int64[2] a) { a = Relu(x) }, else_branch = e () => (int64[2] b)
+        { v = Relu(x) b = Relu(v) }> }"""
+    report = judged(text, "8.6", worker)
+    assert (report.verdict, report.problems[0].where) == ("not convertible", "Relu")
+    assert "not with INT64" in report.problems[0].what
+
+
+def test_what_the_release_is_called_in_the_page(worker):
+    assert "judged for TensorRT 8.6" in str(judged(RELU, "8.6", worker))
+    assert "; judged for" not in str(judged(RELU, "8.6", worker))
 
 
 def test_who_else_takes_it_is_in_the_table(worker):

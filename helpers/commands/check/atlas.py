@@ -26,10 +26,13 @@ OUTCOMES = tuple(LETTERS)
 BEST_FIRST = OUTCOMES
 MOST = 6  # features that are named
 UNKNOWN, PROBABLE = "unknown", "probably builds"
-WRONG = "computes something else"
+ELSE = "something else"  # in these two
+WRONG, DOUBTFUL = f"computes {ELSE}", f"may compute {ELSE}"
 _BAD = {"w": WRONG, "c": NEEDS_CONSTANT, "x": CRASHES, "p": DOES_NOT_BUILD, "r": NOT_SUPPORTED}
 _WITH_GRAPHS = ("If", "Loop", "Scan")  # their cases are about what is in the inner graphs
 _USUAL = frozenset(("FLOAT", "FLOAT16", "INT32", "INT64", "BOOL"))
+# Every release takes a Constant of these, as it does an initializer; a case in the atlas makes an output of it.
+_STORED = _USUAL | {"DOUBLE", "INT8", "UINT8"}
 
 
 class Known(NamedTuple):
@@ -84,6 +87,8 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
     column = read_atlas()["operators"].get(operator, {}).get(release)
     if column is None:
         return Known(None, UNKNOWN)
+    if operator == "Constant" and uses and _STORED.issuperset(use for use, _ in uses):
+        return Known(True, BUILDS)
     measured = {use: letters for use, letters in column["uses"].items() if is_inference(use)} or column["uses"]
     if operator in _WITH_GRAPHS:
         return Known(None, UNKNOWN)
@@ -97,7 +102,9 @@ def known(operator: str, release: str, uses: Sequence[tuple[str, bool]] | None =
     if bad:
         return Known(False, "; ".join(_joined(bad)))
     if unknown:
-        return Known(None, PROBABLE if unknown == [PROBABLE] else UNKNOWN)
+        wrong = [text for text in unknown if text.startswith(WRONG)]
+        worst = next((text for text in (DOUBTFUL, UNKNOWN, PROBABLE) if text in unknown), "")
+        return Known(None, "; ".join(_joined(wrong)) or worst)
     return Known(True, BUILDS) if found else Known(None, UNKNOWN)
 
 
@@ -110,24 +117,39 @@ def _of_use(measured: Mapping[str, str], use: str, constant: bool) -> Known:
     """Judges one use by the cases of the same use; else by its features, one by one."""
     good = set("bc" if constant else "b")
     features = [feature for feature in use.split() if "?" not in feature]
-    if letters := "?" not in use and measured.get(use):
-        if set(letters) <= good:
-            return Known(True, BUILDS)
+    letters, alike = "" if "?" in use else measured.get(use, ""), _alike(measured, use.split()[1:])
+    if letters and set(letters) <= good:
+        return Known(True, BUILDS)
+    if "w" in letters or (not letters and " " in use and "w" in "".join(alike)):
+        if not _mostly_wrong(alike):
+            return Known(None, DOUBTFUL)
+        found = _accused(_culprit(measured, features, good) or use.split()[1:] or features, True)
+        right = any(set(row) & good and "w" in row for row in alike)  # so it depends on something else
+        return Known(None, found.text) if right else found
+    if letters:
         if set(letters) & good:
             return Known(None, UNKNOWN)
         if set(letters) == {"c"}:
             return Known(False, NEEDS_CONSTANT)
-        alike = [row for other, row in measured.items() if other.split()[1:] == use.split()[1:]]
         if any(set(row) & good and set(row) - good for row in alike):  # it depends on something else
             return Known(None, UNKNOWN)
         suspects = [feature for feature in features if not _letters_with(measured, feature) & good]
-        return _accused(
-            _culprit(measured, features, good) or suspects or features[1:] or features, set(letters) == {"w"}
-        )
+        return _accused(_culprit(measured, features, good) or suspects or features[1:] or features, False)
     guilty = _culprit(measured, features, good)
     if guilty:
         return _accused(guilty, _letters_with(measured, guilty[0]) == {"w"})
     return Known(None, PROBABLE if all(_letters_with(measured, f) & good for f in features) else UNKNOWN)
+
+
+def _alike(measured: Mapping[str, str], features: Sequence[str]) -> list[str]:
+    """Returns the letters of each use that has these features besides its type."""
+    return [row for other, row in measured.items() if other.split()[1:] == list(features)]
+
+
+def _mostly_wrong(rows: Iterable[str]) -> bool:
+    """Returns whether at least half of what builds computes something else, of the types of which some case does."""
+    built = [letter for row in rows if "w" in row for letter in row if letter in "bcw"]
+    return bool(built) and 2 * built.count("w") >= len(built)
 
 
 def _culprit(measured: Mapping[str, str], features: Sequence[str], good: set[str]) -> list[str]:
@@ -152,11 +174,14 @@ def _accused(features: Sequence[str], wrong: bool) -> Known:
 
 
 def _joined(texts: Sequence[str]) -> list[str]:
-    """Joins "not with A" and "not with B" to "not with A, B"."""
-    without = [text.removeprefix("not with ") for text in texts if text.startswith("not with ")]
-    others = [text for text in texts if not text.startswith("not with ")]
-    more = f" and {len(without) - MOST} more" if len(without) > MOST else ""
-    return ["not with " + ", ".join(without[:MOST]) + more, *others] if without else others
+    """Joins "not with A" and "not with B" to "not with A, B"; what computes something else, too."""
+    joined, others = [], list(texts)
+    for begin in ("not with ", f"{WRONG} with "):
+        ends = [text.removeprefix(begin) for text in texts if text.startswith(begin)]
+        more = f" and {len(ends) - MOST} more" if len(ends) > MOST else ""
+        joined += [begin + ", ".join(ends[:MOST]) + more] if ends else []
+        others = [text for text in others if not text.startswith(begin)]
+    return joined + others
 
 
 def _summary(measured: Mapping[str, str]) -> Known:
@@ -168,6 +193,9 @@ def _summary(measured: Mapping[str, str]) -> Known:
     features = list(dict.fromkeys(feature for use in usual for feature in use.split()))
     guilty = _culprit(usual, features, set("b"))
     texts = [_accused([feature], _letters_with(usual, feature) == {"w"}).text for feature in guilty]
+    for rest in dict.fromkeys(tuple(use.split()[1:]) for use in usual):
+        if rest and not set(rest) & set(guilty) and _mostly_wrong(_alike(usual, rest)):
+            texts.append(_accused(rest, True).text)
     return Known(None, f"{BUILDS}, {'; '.join(_joined(texts))}" if texts else f"{BUILDS} in part")
 
 

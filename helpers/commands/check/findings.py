@@ -143,7 +143,7 @@ def _judge_types(report: Report, facts: dict, narrow_int64: bool) -> None:
     if narrow_int64 and facts["int64"]:
         todo = "nothing for shapes and indices below 2**31; else use TensorRT 10 or later"
         where = some(facts["int64"], facts["more"].get("int64", 0))
-        report.add("warning", "INT64 silently becomes INT32 in this TensorRT", todo, where)
+        report.add("warning", "INT64 silently becomes INT32 before TensorRT 10", todo, where)
 
 
 def _judge_weights(report: Report, facts: dict) -> None:

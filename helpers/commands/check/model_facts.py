@@ -142,8 +142,19 @@ def infer(path: str) -> tuple[dict, str | None]:
             model = shape_inference.infer_shapes(model, data_prop=follow)
         except Exception:
             model = read_model(path).model
-    values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
-    return {value.name: value.type for value in values}, complaint
+    return _types_in(model.graph), complaint
+
+
+def _types_in(graph) -> dict:
+    """Returns the types of a graph and of its inner graphs, less those of names that mean several things."""
+    own = {value.name: value.type for value in (*graph.value_info, *graph.output, *graph.input)}
+    inner: dict[str, Any] = {}
+    several = set()
+    for one in all_graphs(graph):
+        for value in (*one.value_info, *one.output, *one.input) if one is not graph else ():
+            if inner.setdefault(value.name, value.type) != value.type:
+                several.add(value.name)
+    return {name: kind for name, kind in inner.items() if name not in several} | own
 
 
 def _values_in_vectors(graph) -> int:
@@ -197,11 +208,13 @@ def _dimensions(kind) -> list[int | None] | None:
 
 def known_at_build(graph) -> set[str]:
     """Returns the names of tensors whose values TensorRT knows when it builds: constants, shapes, and what is computed
-    of these alone."""
-    known = set(constants(graph))
-    for node in graph.node:
-        if node.op_type in SHAPES or (node.input and known.issuperset(filter(None, node.input))):
-            known.update(node.output)
+    of these alone, in inner graphs too."""
+    known: set[str] = set()
+    for one in all_graphs(graph):
+        known.update(constants(one))
+        for node in one.node:
+            if node.op_type in SHAPES or (node.input and known.issuperset(filter(None, node.input))):
+                known.update(node.output)
     return known
 
 
@@ -294,13 +307,13 @@ def _operators(path: str) -> list[list]:
 
 
 class _Uses:
-    """Tells the use of nodes of a model's main graph, as ``uses.use_of`` does."""
+    """Tells the use of a model's nodes, as ``uses.use_of`` does."""
 
     def __init__(self, path: str, opset: int):
         graph = read_model(path).model.graph
         self.opset, self.types = opset, infer(path)[0]
         self.constants = {name: tensor for one in all_graphs(graph) for name, tensor in constants(one).items()}
-        self.fixed = known_at_build(graph) | self.constants.keys()
+        self.fixed = known_at_build(graph)
 
     def of(self, node) -> tuple[str, bool]:
         """Returns the use, and whether all inputs after the first are known when TensorRT builds."""

@@ -46,9 +46,9 @@ def count_weights(
         for kind, count in found.items():
             total[kind] += count
             if kind not in ("tensors", "values", "bytes"):
-                suspicious.setdefault(kind, []).append(tensor.name)
+                suspicious.setdefault(kind, []).append(tensor.name or "a constant")
         misfits += filter(None, [_misfit(tensor)])
-    return total, suspicious, misfits
+    return total, {kind: list(dict.fromkeys(names)) for kind, names in suspicious.items()}, misfits
 
 
 def external_part(tensor) -> tuple[int, int | None]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .advice import NOTES, advise
-from .atlas import UNKNOWN, WRONG, Known, known, read_atlas
+from .atlas import ELSE, UNKNOWN, WRONG, Known, known, read_atlas
 from .findings import some
 from .report import (
     BUILDS,
@@ -134,17 +134,18 @@ def judge_for(report: Report, facts: dict, release: str, kinds: Sequence[dict]) 
     """
     wanted = release_of(release)
     report.judged_for = wanted.name
-    unsure = _judge_operators(report, facts, wanted)
+    unsure = _judge_operators(report, facts, wanted, kinds)
     _judge_types(report, facts, wanted)
     _judge_kinds(report, kinds, wanted, unsure)
     if not _named(wanted, "BuilderFlag.FP16"):
         what = f"{wanted.name} builds with the types of the graph: it has no flag FP16 or INT8, and no calibration"
         todo = "put the types into the model: helpers.precision.to_fp16, or quantize for Q/DQ"
         report.add("note", what, todo, chapter="10_precision")
-    if unsure:
-        they = "these operators were" if len(unsure) > 1 else "this operator was"
-        what = f"unverified: {they} not measured with {wanted.name} as the model uses them"
-        report.add("warning", what, "check it with that TensorRT itself, on a machine that has it", some(unsure))
+    doubtful = [operator.type for operator in report.operators if ELSE in operator.reason]
+    if unmeasured := [operator for operator in unsure if operator not in doubtful]:
+        they, them = ("these operators were", "them") if len(unmeasured) > 1 else ("this operator was", "it")
+        what = f"unverified: {they} not measured with {wanted.name} as the model uses {them}"
+        report.add("warning", what, "check it with that TensorRT itself, on a machine that has it", some(unmeasured))
     advise(report, kinds, [])
     errors = [problem for problem in report.problems if problem.severity == "error"]
     report.verdict = NOT_CONVERTIBLE if errors else UNDECIDED if unsure else CONVERTIBLE
@@ -155,13 +156,14 @@ def judge_for(report: Report, facts: dict, release: str, kinds: Sequence[dict]) 
         line = f"{wanted.name} will not take {report.model}: {where}{reason.rstrip('.')}"
     elif unsure:
         line = f"{wanted.name} may take {report.model}: nothing is known against it, but {len(unsure)} of "
-        line += f"{len(report.operators)} kinds of operators are unverified: {some(unsure)}"
+        line += f"{len(report.operators)} kinds of operators {'are' if len(unsure) > 1 else 'is'} unverified: "
+        line += some(unsure)
     else:
         line = f"{wanted.name} takes every operator of {report.model} as it is used there"
     report.summary = f"{line} (by data, not tried)"
 
 
-def _judge_operators(report: Report, facts: dict, wanted: Release) -> list[str]:
+def _judge_operators(report: Report, facts: dict, wanted: Release, kinds: Sequence[dict]) -> list[str]:
     """Sets the operators' verdicts, and adds errors. Returns the operators of which nothing is known."""
     unsure = []
     for operator, row in zip(report.operators, facts["operators"], strict=True):
@@ -175,9 +177,13 @@ def _judge_operators(report: Report, facts: dict, wanted: Release) -> list[str]:
                 operator.elsewhere[run] = known_in(run, operator.domain, operator.type, uses).text
         if found.good is None:
             unsure.append(operator.type)
-        elif not found.good and found.text.startswith(WRONG):
+        if found.good is None and ELSE in found.text:
+            id = next((kind["advice"] for kind in kinds if operator.type in kind["operators"]), "")
+            todo = "" if id else "compare its outputs there with those of ONNX Runtime, as chapter 10 does"
+            report.add("warning", f"it builds, and {found.text}, by the operator atlas", todo, operator.type, id)
+        elif found.good is False and found.text.startswith(WRONG):
             report.add("error", f"it builds, and {found.text}, by the operator atlas", where=operator.type)
-        elif not found.good:
+        elif found.good is False:
             report.add("error", f"{found.text}, by the operator atlas", where=operator.type)
     return unsure
 
