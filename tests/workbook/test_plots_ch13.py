@@ -51,7 +51,7 @@ def test_what_was_found_is_drawn_and_told(shown):
 def test_the_letterbox_says_what_it_fills(shown):
     padded, scale = letterbox(PICTURE, (64, 64))
     ch13.show_letterbox(PICTURE, padded, scale)
-    assert "picture: 100×60; letterboxed: 64×64" in shown()[1]
+    assert "picture: 100 by 60; letterboxed: 64 by 64" in shown()[1]
     assert "fills 38 rows of 64" in shown()[1]
 
 

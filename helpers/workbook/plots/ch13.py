@@ -84,8 +84,10 @@ def show_found(found: Mapping[str, tuple[np.ndarray, Detections]], columns: int 
 
 
 def show_letterbox(picture: np.ndarray, padded: np.ndarray, scale: float) -> None:
-    """Shows a picture and what the letterbox makes of it, in the same pixels."""
-    pictures = {f"{name}: {p.shape[1]}×{p.shape[0]}": p for name, p in (("picture", picture), ("letterboxed", padded))}
+    """Shows a picture and what the letterbox makes of it."""
+    pictures = {
+        f"{name}: {p.shape[1]} by {p.shape[0]}": p for name, p in (("picture", picture), ("letterboxed", padded))
+    }
     said = f"scaled by {scale:.3f} in a square: it fills {round(picture.shape[0] * scale)} rows of {padded.shape[0]}"
     show_pictures(pictures, f"{'; '.join(pictures)}. Right the same, {said}, and grey fills the rest.", 2)
 
@@ -110,12 +112,13 @@ def show_ap(results: Mapping[str, tuple[float, float]], title: str) -> None:
     """Shows AP as bars with AP50 as a line at its end, from name -> (AP, AP50)."""
     names = list(results)
     fig, ax = figure(8, 0.8 + 0.42 * len(names))
-    drawn = ax.barh(names, [ap for ap, _ in results.values()], height=0.62, color=PALETTE["blue"], label="AP")
-    ax.bar_label(drawn, [f"{ap:.3f}" for ap, _ in results.values()], padding=5, fontsize=10)
+    ax.barh(names, [ap for ap, _ in results.values()], height=0.62, color=PALETTE["blue"], label="AP")
+    for row, values in enumerate(results.values()):
+        ax.text(max(values) + 0.02, row, "{:.3f}, AP50 {:.3f}".format(*values), va="center", fontsize=10)
     at50 = [ap50 for _, ap50 in results.values()]
     ax.plot(at50, range(len(names)), "|", markersize=16, markeredgewidth=2, color=PALETTE["vermillion"], label="AP50")
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1.12), title=title)
+    ax.set(xlim=(0, 1.25), xticks=np.arange(0, 1.1, 0.2), title=title)
     ax.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1))
     told = "; ".join(f"{name}: AP {ap:.3f}, AP50 {ap50:.3f}" for name, (ap, ap50) in results.items())
     show(fig, f"Bars of AP, with AP50 as a mark. {told}.")
