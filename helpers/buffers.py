@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .tensors import DeviceArray
-from .trt import MissingCapability, has
+from .trt import MissingCapability, has, require
 
 
 @functools.cache
@@ -112,8 +112,10 @@ def capture(stream: int, enqueue: Callable[[], Any]) -> Graph:
     """Calls ``enqueue()``, which puts work on the stream with the address ``stream``, and returns that work as a Graph.
 
     Nothing runs yet. The context of the GPU has to be current, and ``enqueue`` must neither wait nor allocate.
-    Raises CaptureError where something cannot be captured, and whatever ``enqueue`` raises.
+    Raises CaptureError where something cannot be captured, MissingCapability without cuda.bindings, and whatever
+    ``enqueue`` raises.
     """
+    require("cuda_bindings")
     from cuda.bindings import runtime
 
     def call(function: str, *arguments: Any) -> Any:

@@ -93,7 +93,7 @@ class BuildOptions:
                 raise TypeError(f"{name}={given!r:.80}: give names as text, such as {_EXAMPLES[name]}")
         if self.workspace is not None and not _is_whole(self.workspace):
             raise TypeError(f"workspace={self.workspace!r:.80}: give a whole number of bytes; 1 << 30 is 1 GiB")
-        if self.workspace is not None and self.workspace <= 0:
+        if self.workspace is not None and not 0 < self.workspace < 1 << 63:
             raise ValueError(f"workspace={self.workspace}: give a number of bytes above 0; 1 << 30 is 1 GiB")
         level = self.optimization_level
         if level is not None and not _is_whole(level):
@@ -298,10 +298,10 @@ def save_timing_cache(config: trt.IBuilderConfig, path: str | os.PathLike) -> No
 
 
 def _builder_flag(name: str) -> trt.BuilderFlag:
-    flag = getattr(trt.BuilderFlag, name, None)
-    if flag is not None:
-        return flag
-    if hasattr(trt.BuilderFlag, name.upper()):
+    known = trt.BuilderFlag.__members__  # not getattr: an enum has other attributes, such as name
+    if name in known:
+        return known[name]
+    if name.upper() in known:
         raise ValueError(f"names of flags are in capitals: {name.upper()!r}, not {name!r}")
     name = name.upper()
     if name in ("FP16", "BF16", "INT8", "FP8", "INT4"):
@@ -309,7 +309,7 @@ def _builder_flag(name: str) -> trt.BuilderFlag:
             f"BuilderFlag.{name} needs {CAPABILITIES['weak_typing'].where}; here the network's own types decide: "
             f"export the model in {name}, or insert casts or Q/DQ layers"
         )
-    raise ValueError(f"this TensorRT has no BuilderFlag.{name}; it has {', '.join(trt.BuilderFlag.__members__)}")
+    raise ValueError(f"this TensorRT has no BuilderFlag.{name}; it has {', '.join(known)}")
 
 
 def _tactic_source(name: str) -> trt.TacticSource:
@@ -370,7 +370,7 @@ def _range_of_shapes(tensor: trt.ITensor, given: Any) -> list[tuple[int, ...]]:
     name, shape = tensor.name, tuple(tensor.shape)
     ranges = _three_of_integers(name, given, "three shapes")
     for what, one in zip(("min", "opt", "max"), ranges, strict=True):
-        if len(one) != len(shape) or any(s not in (-1, g) for s, g in zip(shape, one, strict=True)):
+        if len(one) != len(shape) or any(g < 0 or s not in (-1, g) for s, g in zip(shape, one, strict=True)):
             raise ValueError(f"profile of {name!r}: {what} {one} does not fit the input's shape {shape}")
     return ranges
 
@@ -398,6 +398,8 @@ def _three_of_integers(name: str, given: Any, what: str) -> list[tuple[int, ...]
     if len(ranges) != 3:
         raise ValueError(f"profile of {name!r} needs {what}, (min, opt, max), each of integers, and has {given!r:.80}")
     low, best, high = ranges
+    if any(abs(value) >= 1 << 63 for one in ranges for value in one):
+        raise ValueError(f"profile of {name!r}: {given!r:.80} has numbers of more than 64 bits")
     if len({len(one) for one in ranges}) == 1 and not all(a <= b <= c for a, b, c in zip(*ranges, strict=True)):
         raise ValueError(f"profile of {name!r}: min {low} <= opt {best} <= max {high} does not hold")
     return ranges

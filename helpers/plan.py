@@ -249,10 +249,11 @@ def plan_bytes(plan: bytes) -> bytes:
     """
     if plan is None:
         raise TypeError("plan is None: the build failed; look at the errors that it logged (build_plan raises them)")
-    try:
-        plan = memoryview(plan).tobytes()
-    except TypeError:
-        raise TypeError(f"a plan is bytes, not {type(plan).__name__}") from None
+    if type(plan) is not bytes:  # of which a copy may take gigabytes
+        try:
+            plan = memoryview(plan).tobytes()
+        except TypeError:
+            raise TypeError(f"a plan is bytes, not {type(plan).__name__}") from None
     read_header(plan)
     return plan
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import math
 import operator
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +48,7 @@ def read_specs(engine: trt.ICudaEngine, profile: int = 0) -> dict[str, TensorSpe
     Raises ValueError for a profile that the engine does not have or a shape tensor (in host memory), and TypeError for
     a tensor whose dtype NumPy does not have.
     """
-    if engine is None or isinstance(engine, (str, os.PathLike, bytes, bytearray, memoryview)):
+    if not hasattr(engine, "num_optimization_profiles"):
         raise TypeError(f"engine is {type(engine).__name__}: load_engine makes an engine of a plan")
     if not hasattr(profile, "__index__"):
         raise TypeError(f"profile={profile!r:.80}: give the number of an optimization profile, from 0")

@@ -35,6 +35,7 @@ from helpers.plan import (
     _parse_header,
     load_plan,
     plain_options,
+    plan_bytes,
     read_header,
     read_sidecar,
     save_plan,
@@ -921,3 +922,9 @@ def test_what_is_no_path(wrong):
 def test_what_has_no_header(wrong):
     with pytest.raises(TypeError, match="a plan is a file or bytes, not"):
         read_header(wrong)
+
+
+def test_bytes_of_a_plan_are_not_copied(plan):
+    """It may have gigabytes."""
+    assert plan_bytes(plan) is plan
+    assert plan_bytes(bytearray(plan)) == plan

@@ -11,12 +11,12 @@ import pretend_gpu
 import pytest
 from pretend_gpu import DEFAULT, PretendedCuda, PretendedEngine, PretendedGraph, Stream, cuda, on_gpu, values
 
-from helpers.buffers import CaptureError
+from helpers.buffers import CaptureError, capture
 from helpers.engine import EngineError
 from helpers.logger import get_logger
 from helpers.runner import Call, Runner
 from helpers.tensors import DeviceArray
-from helpers.trt import MissingCapability, trt
+from helpers.trt import MissingCapability, has, trt
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
 SHIFT = np.full((2, 4), 100, np.float32)
@@ -938,3 +938,9 @@ def test_a_plan_is_trusted_only_if_the_caller_says_so(make, monkeypatch):
     make(PretendedEngine()).close()
     make(PretendedEngine(), trusted=True).close()
     assert said == [False, True]
+
+
+@pytest.mark.skipif(has("cuda_bindings"), reason="cuda.bindings are here")
+def test_a_capture_needs_cuda_bindings():
+    with pytest.raises(MissingCapability, match="cuda_bindings .*pip install cuda-bindings"):
+        capture(0, lambda: None)

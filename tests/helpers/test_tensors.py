@@ -1,5 +1,7 @@
 """The checks before anything reaches the GPU: pure NumPy, so they are tested everywhere."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -251,7 +253,12 @@ def test_memory_of_the_cpu_is_not_the_gpus():
 
 @pytest.mark.parametrize(
     ("engine", "profile", "message"),
-    [(None, 0, "engine is NoneType"), (b"plan", 0, "engine is bytes: load_engine"), (object(), "0", "profile='0'")],
+    [
+        (None, 0, "engine is NoneType"),
+        (b"plan", 0, "engine is bytes: load_engine"),
+        (3, 0, "engine is int: load_engine"),
+        (SimpleNamespace(num_optimization_profiles=1), "0", "profile='0'"),
+    ],
 )
 def test_what_is_no_engine_or_profile(engine, profile, message):
     with pytest.raises(TypeError, match=message):
