@@ -66,6 +66,13 @@ def test_what_is_behind_a_test_of_the_version_does_not_count():
         ("not is_ten", "body"),
         ("is_ten", "else"),
         ("version < (10, 0)", "body"),
+        ("(10, 0) <= version", "else"),
+        ("has_tensors", "else"),
+        ("not self.has_tensors", "body"),
+        ("no_bindings", "else"),
+        ("verbose and not is_ten", "body"),
+        ("verbose and is_ten", None),
+        ("verbose or is_ten", "else"),
         ("verbose", None),
     ],
 )
@@ -74,6 +81,8 @@ def test_only_the_old_side_of_a_version_test_is_guarded(test, old):
 import tensorrt as trt
 version = tuple(map(int, trt.__version__.split(".")[:2]))
 is_ten = int(trt.__version__.split(".")[0]) >= 10
+self.has_tensors = hasattr(engine, "num_io_tensors")
+no_bindings = not hasattr(engine, "num_bindings")
 if {test}:
     engine.num_bindings
 else:
@@ -83,6 +92,9 @@ else:
     assert (body.guarded, otherwise.guarded) == (old == "body", old == "else")
     one, two = port_source(source.split("if ")[0] + f"a = (engine.num_bindings if {test} else\n engine.num_bindings)")
     assert (one.guarded, two.guarded) == (old == "body", old == "else")
+    way_out = f"def f():\n    if {test}:\n        return\n    engine.num_bindings"
+    (behind,) = port_source(source.split("if ")[0] + way_out)
+    assert behind.guarded == (old == "else")
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
