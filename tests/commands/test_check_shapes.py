@@ -310,6 +310,7 @@ def test_no_shapes_that_fit(worker):
     assert "requested shape" in problem.what
     assert problem.advice == "TRT041"
     assert problem.where in report.summary
+    assert "no shapes" not in report.summary  # the verdict says so
     assert not problems(report, "error")
     assert {operator.verdict for operator in report.operators} == {"parsed"}
     assert_schema(report)
@@ -352,14 +353,17 @@ class Without:
 
 
 @builds
-def test_without_a_judge_tensorrt_is_asked(worker):
+def test_without_a_judge_tensorrt_is_asked(worker, monkeypatch):
     for end in (WorkerDied("SIGSEGV"), WorkerTimeout("late"), WorkerMemory("large")):
         asked = Without(worker, search=end)
         report = check(baked_batch(), build=True, worker=asked)
         assert report.verdict == BUILT  # the smallest shapes of the guess
         assert report.shapes == {"x": ((1, 4, 2, 2),) * 3}
+    monkeypatch.setattr("helpers.commands.check.building.find_spec", lambda name: None)
     report = check(never_fits(), build=True, worker=Without(worker, search=WorkerDied("SIGSEGV")))
     assert report.verdict == NO_SHAPES
+    assert told(report, "no shapes that fit were found").where in ("Reshape 'first'", "Reshape 'second'")
+    assert told(report, "without ONNX Runtime").todo.startswith("pip install onnxruntime")
     assert asked.calls.count("build_with") <= 3
 
 

@@ -14,6 +14,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from ...advice import advice_for
@@ -159,6 +160,8 @@ class Building:
         """Builds with candidates of a search, until one does. ``message``: why the first guess did not."""
         report = self.report
         found = self.judged("shape_search:search", self.shapes, self.values)
+        if not found and find_spec("onnxruntime") is None:
+            report.add("note", "without ONNX Runtime few shapes are tried", "pip install onnxruntime, and check again")
         found = found or {"profiles": [], "refusal": None, "stuck": [], "runs": 0}
         refusals = [message]
         guess = {name: list(map(list, ranges)) for name, ranges in self.guess().items()}
@@ -182,7 +185,7 @@ class Building:
                 found["refusal"]["node"],
             )
         else:
-            what, where = f"no shapes that fit were found: {message}", ""
+            what, where = f"no shapes that fit were found: {message}", self.blamed(message)
         report.add("warning", what, "", where, "TRT041")
         self.tell_of_stuck(found["stuck"])
         return NO_SHAPES, ""
@@ -200,10 +203,13 @@ class Building:
     def tell_of_wider(self, refusals: list[str]) -> None:
         """Warns where TensorRT refuses wider shapes for another reason than that they do not fit."""
         for message in [why for why in refusals if not about_shapes(why)][:1]:
-            advice = advice_for(message)
-            nodes, _ = self.attempt(f"{__package__}.blame:blamed", self.path, message)
-            what, where = f"it does not build with wider shapes: {message}", some([row["where"] for row in nodes or []])
-            self.report.add("warning", what, "", where, advice.id if advice else "")
+            advice, what = advice_for(message), f"it does not build with wider shapes: {message}"
+            self.report.add("warning", what, "", self.blamed(message), advice.id if advice else "")
+
+    def blamed(self, message: str) -> str:
+        """Names the nodes that a message of TensorRT is about, as far as it tells."""
+        nodes, _ = self.attempt(f"{__package__}.blame:blamed", self.path, message)
+        return some([row["where"] for row in nodes or []])
 
     def builds_folded(self, profile: Mapping, message: str) -> bool:
         """Returns whether the model that TensorRT refuses does with fixed shapes and folded constants, and says so."""

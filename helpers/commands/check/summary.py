@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .releases import elsewhere_line
 from .report import BAD_SHAPES, CONVERTIBLE, NO_SHAPES, NO_VALUES, ONLY_FOLDED, Problem, Report
 from .shapes import as_text
@@ -33,7 +35,8 @@ def summary(report: Report, outcome: str, stopped: str) -> str:
     if outcome == CONVERTIBLE:
         return _good(report)
     told = next(problem for problem in report.problems if WORDS[outcome] in problem.what)
-    return f"{report.tensorrt} parses {report.model}; {_cause(told, told.what)}"
+    what = re.sub(f"^{WORDS[NO_SHAPES]} were found[:;] ", "", told.what)  # the verdict says that
+    return f"{report.tensorrt} parses {report.model}; {_cause(told, what)}"
 
 
 def _good(report: Report) -> str:
