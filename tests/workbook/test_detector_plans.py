@@ -1,5 +1,7 @@
 """helpers/workbook/detector_plans.py: models and options by name, plans from the cache."""
 
+import functools
+
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +20,7 @@ from helpers.workbook.detector_plans import (
 )
 from helpers.workbook.scenes import OnnxRunner, load_scenes, prepare
 
+model_of = functools.cache(detector_model)  # INT8 takes two seconds
 needs_build = pytest.mark.skipif(not has("ahead_of_time"), reason="needs a TensorRT that builds without a GPU")
 
 
@@ -28,7 +31,7 @@ def batch():
 
 @pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if not network.nms])
 def test_models_answer_as_the_trained_one(name, batch):
-    run = OnnxRunner(detector_model(name))
+    run = OnnxRunner(model_of(name))
     expected = OnnxRunner(detector_plans.MODEL)(batch)["predictions"]
     if NETWORKS[name].input == "pictures":
         batch = batch[:, ::-1].transpose(0, 2, 3, 1).astype(np.uint8)
@@ -38,7 +41,7 @@ def test_models_answer_as_the_trained_one(name, batch):
 
 @pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if network.nms])
 def test_with_nms_there_are_four_outputs_of_known_size(name):
-    model = detector_model(name)
+    model = model_of(name)
     shapes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim][1:] for o in model.graph.output}
     assert shapes == {"count": [1], "boxes": [100, 4], "scores": [100], "classes": [100]}
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(model))
@@ -48,7 +51,7 @@ def test_int8_leaves_the_head_in_floating_point():
     model = onnx.load(detector_plans.MODEL)
     kept = set(head(model))
     assert 30 < sum(node.op_type == "Conv" for node in model.graph.node if node.name in kept) < 60
-    made = detector_model("int8")
+    made = model_of("int8")
     quantized = {output for node in made.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
     convolutions = [node for node in made.graph.node if node.op_type == "Conv"]
     assert all((node.name in kept) != (node.input[1] in quantized) for node in convolutions)
@@ -57,7 +60,7 @@ def test_int8_leaves_the_head_in_floating_point():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_options_fit_the_models_input(name):
     ((given, (low, best, high)),) = build_options(name).profiles[0].items()
-    (value,) = detector_model(name).graph.input
+    (value,) = model_of(name).graph.input
     fixed = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
     assert given == value.name
     assert all(not size or size == n for shape in (low, best, high) for size, n in zip(fixed, shape, strict=True))
