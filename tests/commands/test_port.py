@@ -194,6 +194,13 @@ def test_what_only_looks_like_tensorrt_is_left_alone(source):
             ["IConvolutionLayer.stride"],
         ),
         ("import tensorrt as trt\nfor layer in network: layer.precision", ["ILayer.precision"]),
+        # Of one of two layers, what both have lost: a slice has its stride, and each layer its stride_nd.
+        (
+            "import tensorrt\nif y: x = network.add_convolution_nd(i)\nelse: x = network.add_pooling_nd(i)\n"
+            "x.stride\nx.stride_nd",
+            ["IConvolutionLayer.stride"],
+        ),
+        ("import tensorrt\nif y: x = network.add_slice(i)\nelse: x = network.add_pooling_nd(i)\nx.stride", []),
         ("import tensorrt as trt\nx = network.add_rnn_v2()\nx.op", [f"{NETWORK}.add_rnn_v2", "IRNNv2Layer.op"]),
         (
             "import tensorrt as trt\nx = network.add_pooling_nd()\nx.padding\nx = network.add_slice()\nx.stride",

@@ -118,7 +118,8 @@ class Program:
         if isinstance(node.ctx, ast.Store) and (owner.name, attr) in _READ_ONLY:
             name, when, use, advice = _READ_ONLY[owner.name, attr]
             return Finding(line, name, "changed", when, use, advice)
-        entry = names().get(f"{owner.name}.{attr}")
+        entries = [names().get(f"{name}.{attr}") for name in owner.classes]
+        entry = min(entries, key=lambda entry: entry is not None and entry.gone)  # gone only if it is from all of them
         if entry is None and owner.name.endswith("Layer"):
             entry = names().get(f"ILayer.{attr}")
         return gone(line, entry) if entry else _of_headers(f"{owner.name}.{attr}", line)

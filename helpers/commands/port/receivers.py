@@ -106,7 +106,7 @@ class Receivers:
     def _named(self, node: ast.Name | ast.Attribute) -> Thing | None:
         key = self.key(node)
         found = self._look_up(key)
-        if found in (OTHER, LAYER) and isinstance(node, ast.Name):
+        if found and (found in (OTHER, LAYER) or len(found.classes) > 1) and isinstance(node, ast.Name):
             found = self._last(node) or found
         if found not in (None, UNKNOWN):
             return found if found not in (OTHER, FOREIGN) else None

@@ -64,10 +64,17 @@ _TELLING = re.compile(
 
 @dataclass(frozen=True)
 class Thing:
-    """A module, class or object of TensorRT, as ``what`` says. ``name``: the class's, "" for the module."""
+    """A module, class or object of TensorRT, as ``what`` says. ``name``: the class's, "" for the module.
+
+    A name that is now this layer and now that is of several ``classes``; their names stand in ``name`` with | between.
+    """
 
     what: str
     name: str = ""
+
+    @property
+    def classes(self) -> list[str]:
+        return self.name.split("|")
 
 
 LAYER = Thing("object", "ILayer")  # any
@@ -82,7 +89,7 @@ def stronger(before: Thing | None, thing: Thing) -> Thing:
     """Returns what a name is that was taken for ``before``, and is ``thing`` in another place.
 
     One certain assignment wins over what some function returned. Two certain ones that differ make it OTHER; of layers,
-    any layer.
+    one of several classes.
     """
     if before is None or before == thing:
         return thing
@@ -95,7 +102,7 @@ def stronger(before: Thing | None, thing: Thing) -> Thing:
 
 def _of_both(one: Thing, two: Thing) -> Thing:
     """Returns what a name is that is now this and now that layer: of ILayer and another, the other."""
-    return one if two == LAYER else two if one == LAYER else LAYER
+    return Thing("object", "|".join(sorted({*one.classes, *two.classes} - {LAYER.name})))
 
 
 def result(owner: Thing, method: str) -> Thing | None:
