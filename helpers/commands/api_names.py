@@ -17,6 +17,7 @@ from pathlib import Path
 RELEASES = ("8.6", "10.13", "10.16", "11.4", "RTX 1.7")  # those whose modules were imported and read
 LATEST = set(RELEASES[-2:])  # what neither of these has is gone
 _OWNERS = ("class", "enum")  # the kinds that have members
+_OLD_PARSERS = ("nvcaffeparser1::", "nvuffparser::")
 _HERE = Path(__file__).resolve().parent
 _DATA = _HERE.parents[1] / "data"  # beside the package
 
@@ -114,18 +115,35 @@ def read_data(file: str) -> dict:
 def find(text: str) -> list[Name]:
     """Returns the names that ``text`` may mean: any spelling of C++ or Python, with or without class, module, brackets.
 
-    ``config`` in ``config.max_workspace_size`` is the name of a variable, so it does not count; a class does. First
-    comes what is written exactly so, then what is gone: old code is why people ask. Empty if there is none.
+    ``config`` in ``config.max_workspace_size`` is the name of a variable, so other classes than IBuilderConfig are not
+    left out; a class's name leaves them out. First comes what is written exactly so, then the class that a variable is
+    called after, then what is gone: old code is why people ask. The parsers of Caffe and UFF come last. Of a module
+    that is gone, the module is the answer. Empty if there is none.
 
     >>> [name.name for name in find("BuilderFlag::kFP16")]
     ['BuilderFlag.FP16']
     """
     parts = _parts(text)
     found = _index().get(".".join(parts[-2:])) if parts else None
+    if found is None and len(parts) > 1 and (module := _module(text)):
+        return [module]
     if found is None and parts and not (len(parts) > 1 and re.search(r"::|\b[A-Z]\w*\.", text)):
         found = _index().get(parts[-1])
     exact = re.sub(r"^(trt|tensorrt\w*)\.|\(.*", "", text.strip())
-    return sorted((names()[name] for name in found or ()), key=lambda name: (name.name != exact, not name.gone))
+
+    def rank(name: Name) -> tuple[bool, ...]:
+        named = len(parts) > 1 and parts[-2] in name.owner.lower()
+        return name.name != exact, not named, not name.gone, name.name.startswith(_OLD_PARSERS)
+
+    return sorted((names()[name] for name in found or ()), key=rank)
+
+
+def _module(text: str) -> Name | None:
+    """Returns the module, gone today, in which a name stood: that of ``trt.lite.Engine`` or ``uff.from_tensorflow``."""
+    first, *rest = text.strip().split(".")
+    inside = f"tensorrt.{rest[0]}" if first in ("trt", "tensorrt") and rest else first
+    entry = names().get(inside)
+    return entry if entry and entry.kind == "module" else None
 
 
 def close(text: str, count: int = 6) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import re
 import sys
 from dataclasses import dataclass
 
@@ -55,6 +56,8 @@ def whatis(name: str) -> Answer:
         raise ValueError("whatis needs a name, e.g. whatis('max_workspace_size')")
     flag = name.lstrip().startswith("--")  # never a name of the API
     found, others = [] if flag else find(name), find_other(name)
+    if others and re.match(r"\s*(pycuda|cuda|drv|driver)\.", name):  # as PyCUDA's module is called when imported
+        found = []
     similar = [] if found or others else [*([] if flag else close(name)), *close_other(name)]
     return Answer(name, tuple(found), tuple(dict.fromkeys(similar)), tuple(others))
 

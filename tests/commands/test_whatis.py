@@ -293,3 +293,39 @@ def test_missing_data_says_what_to_copy(monkeypatch, tmp_path):
     monkeypatch.setattr(api_names, "_DATA", tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="copy it from data/"):
         api_names.read_data("names.json")
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("engine.destroy()", "nvinfer1::ICudaEngine::destroy"),
+        ("context->destroy()", "nvinfer1::IExecutionContext::destroy"),
+        ("destroy", "nvinfer1::IBuilder::destroy"),
+        ("engine.max_batch_size", "ICudaEngine.max_batch_size"),
+        ("IPluginFactory", "nvinfer1::IPluginFactory"),
+        ("trt.lite.Engine", "tensorrt.lite"),
+        ("trt.infer.LogSeverity", "tensorrt.infer"),
+        ("tensorrt.parsers.uffparser", "tensorrt.parsers"),
+        ("uff.from_tensorflow", "uff"),
+        ("graphsurgeon.DynamicGraph", "graphsurgeon"),
+    ],
+)
+def test_what_is_meant_comes_first(asked, first):
+    assert whatis(asked).names[0].name == first
+
+
+@pytest.mark.parametrize("asked", ["cuda.Device", "cuda.init()", "drv.Stream", "pycuda.driver.Device"])
+def test_the_module_of_pycuda_leaves_tensorrts_names_out(asked):
+    answer = whatis(asked)
+    assert answer.others
+    assert not answer.names
+
+
+@pytest.mark.parametrize("asked", ["pycuda", "NV_TENSORRT_MAJOR", "createInferBuilder_INTERNAL"])
+def test_what_stands_around_tensorrt_in_old_code(asked):
+    assert [other.name for other in whatis(asked).others] == [asked]
+
+
+@pytest.mark.parametrize("name", ["IPluginV2", "IPluginV2Ext", "IPluginV2DynamicExt", "nvinfer1::IPluginV2IOExt"])
+def test_each_old_kind_of_plugin_names_the_new_one(name):
+    assert whatis(name).names[0].use == "trt.IPluginV3"
