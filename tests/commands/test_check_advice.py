@@ -17,7 +17,8 @@ from helpers.commands.check.advice import ALWAYS, BY_MESSAGE, NOTES, OF_OPERATOR
 from helpers.commands.check.blame import blamed
 from helpers.commands.check.findings import where_of
 from helpers.commands.check.kinds import RULES, kinds
-from helpers.commands.check.model_facts import facts, read_model
+from helpers.commands.check.model_facts import facts
+from helpers.commands.check.reading import read_model
 from helpers.commands.check.report import MOST, Operator, Problem, Report
 from helpers.onnx_parser import NodeError
 from helpers.trt import FLAVOUR, VERSION, has

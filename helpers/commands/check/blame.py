@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .kinds import all_nodes
-from .model_facts import name_of, read_model, text
 from .model_weights import brief
+from .reading import all_nodes, name_of, read_model, text
 from .report import NODES
 
 _END = r"\s,;()\[\]{}'\""  # no name in a message has these

@@ -29,7 +29,7 @@ _ABOUT_SHAPES = re.compile(
     r"|empty axis|negative|out of bounds",
     re.IGNORECASE,
 )
-_TRIAL = f"{__package__}.trial"
+_TRIAL, _JUDGE, _SEARCH = f"{__package__}.trial", f"{__package__}.shape_judge", f"{__package__}.shape_search"
 
 
 class LimitReached(Exception):
@@ -102,13 +102,13 @@ class Building:
         """Asks ONNX Runtime. Returns None where it does not answer, or takes too much: that is no end of a check."""
         seconds = min(JUDGING, (self.end - time.monotonic()) / 2)
         with suppress(LimitReached):
-            return self.attempt(f"{__package__}.{function}", self.path, *arguments, seconds)[0]
+            return self.attempt(function, self.path, *arguments, seconds)[0]
         return None
 
     def propose_values(self, lacking: list[str]) -> tuple[str, str]:
         """Proposes values for the shape inputs that have none."""
         report = self.report
-        found = self.judged("shape_judge:propose_values", lacking, self.guess(), self.values)
+        found = self.judged(f"{_JUDGE}:propose_values", lacking, self.guess(), self.values)
         values = {name: tuple(map(tuple, sizes)) for name, sizes in (found or {"values": {}})["values"].items()}
         report.profile = {**report.profile, **values}
         for name in lacking:
@@ -136,7 +136,7 @@ class Building:
 
     def misfit(self) -> dict | None:
         """Returns what ONNX Runtime has against the given shapes; None if nothing, or if it does not answer."""
-        return self.judged("shape_judge:refused", self.shapes, self.values)
+        return self.judged(f"{_JUDGE}:refused", self.shapes, self.values)
 
     def judge_given(self, message: str) -> tuple[str, str]:
         """Says of shapes that the caller gave, and TensorRT refuses, what they do not fit."""
@@ -159,7 +159,7 @@ class Building:
     def search(self, message: str) -> tuple[str, str]:
         """Builds with candidates of a search, until one does. ``message``: why the first guess did not."""
         report = self.report
-        found = self.judged("shape_search:search", self.shapes, self.values)
+        found = self.judged(f"{_SEARCH}:search", self.shapes, self.values)
         if not found and find_spec("onnxruntime") is None:
             report.add("note", "without ONNX Runtime few shapes are tried", "pip install onnxruntime, and check again")
         found = found or {"profiles": [], "refusal": None, "stuck": [], "runs": 0}

@@ -9,58 +9,30 @@ True
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...model_files import locations
-from .model_facts import all_graphs, constants, domain_of, infer, inputs_of, name_of, read_model, text
+from .model_facts import inputs_of
 from .model_weights import brief
+from .operator_names import (
+    ATTENTION,
+    DYNAMIC_QUANTIZATION,
+    MAY_READ_UINT8,
+    PLUGINS,
+    QUANTIZED_OPERATORS,
+    REDUCTIONS,
+    THROUGH,
+)
+from .reading import all_graphs, all_nodes, constants, domain_of, infer, name_of, read_model, text
 from .report import MOST
 
 # Of onnx.TensorProto: UINT8 and INT32; UINT8, INT8, UINT4 and INT4; strings and complex numbers.
 UINT8, INT32, SMALL_INTEGERS, UNKNOWN_TYPES = 2, 6, (2, 3, 21, 22), (8, 14, 15)
 MOST_READERS = 8  # of a tensor that are looked at
 LARGEST_K = 3840  # of TopK, in every TensorRT
-# The plugins of NVIDIA/TensorRT/plugin, of all releases since 8.6, less those that bear the name of an ONNX operator.
-PLUGINS = frozenset((
-    "BatchTilePlugin_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT", "CustomQKVToContextPluginDynamic", "Clip_TRT",
-    "CoordConvAC", "CropAndResize", "CropAndResizeDynamic", "DecodeBbox3DPlugin", "DetectionLayer_TRT",
-    "DisentangledAttention_TRT", "EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "EfficientNMS_Explicit_TF_TRT",
-    "EfficientNMS_Implicit_TF_TRT", "CustomEmbLayerNormPluginDynamic", "CustomFCPluginDynamic", "FlattenConcat_TRT",
-    "CustomGeluPluginDynamic", "GenerateDetection_TRT", "GridAnchor_TRT", "GridAnchorRect_TRT",
-    "GroupNormalizationPlugin", "InstanceNormalization_TRT", "LReLU_TRT", "ModulatedDeformConv2d",
-    "MultilevelCropAndResize_TRT", "MultilevelProposeROI_TRT", "MultiscaleDeformableAttnPlugin_TRT", "NMS_TRT",
-    "NMSDynamic_TRT", "Normalize_TRT", "RPROI_TRT", "PillarScatterPlugin", "PriorBox_TRT", "ProposalLayer_TRT",
-    "Proposal", "ProposalDynamic", "PyramidROIAlign_TRT", "Region_TRT", "Reorg_TRT", "ROIAlign_TRT",
-    "ResizeNearest_TRT", "CustomSkipLayerNormPluginDynamic", "SpecialSlice_TRT", "VoxelGeneratorPlugin",
-))  # fmt: skip
-ATTENTION = frozenset((
-    "Attention", "DecoderAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention",
-    "GroupQueryAttention", "LinearAttention", "LongformerAttention", "MultiHeadAttention", "PackedAttention",
-    "PackedMultiHeadAttention", "PagedAttention", "QAttention", "QOrderedAttention", "RelativePositionBias",
-    "RotaryEmbedding", "SparseAttention", "TensorScatter",
-))  # fmt: skip
-DYNAMIC_QUANTIZATION = frozenset((
-    "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat",
-    "DynamicQuantizeLSTM",
-))  # fmt: skip
-QUANTIZED_OPERATORS = frozenset((
-    "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
-    "QLinearMatMul", "QLinearMul", "QLinearReduceMean", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere", "QGemm",
-))  # fmt: skip
-REDUCTIONS = frozenset(
-    f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-)
-# What may read UINT8: conversions, what looks at shapes only, and what has an advice of its own.
-MAY_READ_UINT8 = frozenset((
-    "Cast", "CastLike", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger",
-    "QLinearConv", "QLinearMatMul", "Identity", "Shape", "Size", "If", "Loop", "Scan",
-))  # fmt: skip
-# Through these a size comes to the condition of an If.
-THROUGH = ("Cast", "Not", "Squeeze", "Unsqueeze", "Gather", "Slice", "Identity", "Reshape", "Equal")
 
 
 class Graph(NamedTuple):
@@ -113,7 +85,7 @@ class Graph(NamedTuple):
 def kinds(path: str) -> list[dict]:
     """Returns what of :data:`RULES` the model has, in that order, as dicts for JSON.
 
-    ``advice`` is the id, ``nodes`` names the nodes as :func:`model_facts.name_of` does, ``operators`` are their types.
+    ``advice`` is the id, ``nodes`` names the nodes as :func:`reading.name_of` does, ``operators`` are their types.
     ``always``: it is worth a warning even where TensorRT takes the model; else it only explains an error.
     """
     model = read_model(path).model
@@ -132,19 +104,6 @@ def _note(kind: dict, node: str, operator: str) -> None:
         kind["nodes"].append(node)
     if operator not in kind["operators"] and len(kind["operators"]) < MOST:
         kind["operators"].append(operator)
-
-
-def all_nodes(model) -> Iterator[tuple[Any, int, str]]:
-    """Yields each node of the model with its place in its graph, and what that graph is in: a node or a function, ""
-    for the model's own."""
-    for index, node in enumerate(model.graph.node):
-        yield node, index, ""
-        graphs = [graph for one in node.attribute for graph in (*one.graphs, *([one.g] if one.HasField("g") else []))]
-        owner = name_of(node, index) if graphs else ""
-        for graph in itertools.chain.from_iterable(map(all_graphs, graphs)):
-            yield from ((inner, place, owner) for place, inner in enumerate(graph.node))
-    for function in model.functions:
-        yield from ((node, place, f"function {function.name!r}") for place, node in enumerate(function.node))
 
 
 def _look_up(model, types: dict) -> Graph:

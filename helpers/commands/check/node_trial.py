@@ -21,8 +21,8 @@ import numpy as np
 
 from ...model_files import all_tensors, locations
 from .made_up import fits, made_up
-from .model_facts import all_graphs, constants, infer, known_at_build, name_of, read_model
 from .model_weights import brief, numpy_type
+from .reading import all_graphs, constants, infer, known_at_build, name_of, read_model
 from .trial import build, parse
 
 ONES = 1 << 24  # values: no constant larger than that is made up for a trial

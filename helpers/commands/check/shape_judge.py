@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .model_facts import inputs_of, name_of, read_model
+from .model_facts import inputs_of
 from .model_weights import brief
+from .reading import name_of, read_model
 
 RUNS = 800  # of a model at most
 LARGEST = 1 << 23  # values of all inputs together: more are not tried

@@ -19,8 +19,9 @@ from ...builder import BuildError, BuildOptions, create_config, create_network
 from ...logger import errors, get_logger
 from ...onnx_parser import NodeError, parse_onnx
 from ...trt import NAME, has, trt
-from .model_facts import MESSAGE, inputs_of, read_model
+from .model_facts import MESSAGE, inputs_of
 from .model_weights import brief
+from .reading import read_model
 from .report import MOST, NODES
 from .shapes import propose_profile
 
