@@ -77,7 +77,9 @@ class PythonLogger(trt.ILogger):
     def capture(self, quiet: bool = False) -> Iterator[list[Message]]:
         """Yields a list that fills with the messages of the ``with`` block; captures may be nested.
 
-        ``quiet`` is for what is only tried: what this thread logs meanwhile counts as VERBOSE, except in the list.
+        Those of all threads are in it, since TensorRT logs from threads of its own: of two builds at once, each has the
+        other's messages too. ``quiet`` is for what is only tried: what this thread logs meanwhile counts as VERBOSE,
+        except in the list.
         """
         caught: list[Message] = []
         with self._replacing:

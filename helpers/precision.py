@@ -22,7 +22,7 @@ import numpy as np
 
 from .fp16 import to_fp16 as to_fp16  # so that one place has both
 from .model_files import load_onnx
-from .onnx_graphs import check_kept, names_to_keep
+from .onnx_graphs import check_kept, label, names_to_keep
 from .trt import trt
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def quantize(
 
     Raises ValueError without batches, for a batch that the model cannot take or with numbers that are not finite, for
     a model that ONNX Runtime cannot run, and for a name in ``keep`` that no node has; TypeError for what is no list of
-    mappings from names to NumPy arrays, or of names; and
-    for the model what ``helpers.model_files.load_onnx`` raises. Exceptions of ``batches`` pass through.
+    mappings from names to NumPy arrays, or of names; and for the model what ``helpers.model_files.load_onnx`` raises.
+    Exceptions of ``batches`` pass through.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -73,7 +73,7 @@ def quantize(
     given_model = load_onnx(model)
     check_kept(names, given_model.graph)
     for node in given_model.graph.node:
-        node.name = node.name or node.output[0]  # ONNX Runtime leaves nodes out by name
+        node.name = label(node)  # ONNX Runtime leaves nodes out by name
     checked = _checked(batches, given_model)
     first = next(checked, None)
     if first is None:

@@ -151,6 +151,12 @@ class TestQuantize:
         with pytest.raises(ValueError, match="ONNX Runtime cannot quantize this model: "):
             quantize(model, [{"image": ONES}])
 
+    def test_a_node_without_name_and_output(self):
+        model = onnx.load(LENET)
+        model.graph.node.add(op_type="Constant")
+        with pytest.raises(ValueError, match="ONNX Runtime cannot quantize this model"):
+            quantize(model, [{"image": ONES}])
+
     def test_no_model(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="there is no model"):
             quantize(tmp_path / "lost.onnx", [{"image": ONES}])
