@@ -18,7 +18,8 @@ from helpers.commands import main
 from helpers.commands.check import check, check_worker
 from helpers.commands.check import report as report_module
 from helpers.commands.check.layout import paragraph, table
-from helpers.commands.check.report import EXIT_CODES, NOTEBOOKS, Operator, Problem, Report, Tensor, notebooks_from
+from helpers.commands.check.report import EXIT_CODES, Operator, Problem, Report, Tensor
+from helpers.commands.check.wording import NOTEBOOKS, notebooks_from
 from helpers.trt import has
 
 LONG = "/model/encoder/layers.0/attention/self/query/MatMul_output_0_with_a_name_of_more_than_eighty_characters"

@@ -150,6 +150,18 @@ def test_types_in_inner_graphs_are_known(worker):
     assert "not with INT64" in report.problems[0].what
 
 
+def test_no_release_has_tensors_of_many_axes(worker):
+    """And what thousands of nodes read, is not written out for each."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1] * 20_000)
+    y = helper.make_tensor_value_info("y0", TensorProto.FLOAT, None)
+    nodes = [helper.make_node("Conv", ["x"], [f"y{i}"]) for i in range(4000)]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=[helper.make_opsetid("", 17)])
+    report = check(model, worker=worker, release="8.6")
+    assert (report.verdict, report.problems[0].where) == ("not convertible", "'x'")
+    assert "more than 8 axes" in report.summary
+    assert report.seconds < 8
+
+
 def test_what_the_release_is_called_in_the_page(worker):
     assert "judged for TensorRT 8.6" in str(judged(RELU, "8.6", worker))
     assert "; judged for" not in str(judged(RELU, "8.6", worker))

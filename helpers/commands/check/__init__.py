@@ -12,8 +12,9 @@ import sys
 
 from ...atomic import write_atomically
 from .judge import MEMORY, TIMEOUT, check, check_worker
-from .report import SCHEMA_FILE, SEVERITIES, notebooks_from
+from .report import SCHEMA_FILE, SEVERITIES
 from .shapes import shapes_of_text, values_of_text
+from .wording import notebooks_from
 
 DESCRIPTION = """\
 Says whether TensorRT will take an ONNX model, and what to do if not. Nothing that the model does can take the

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...model_files import locations
-from .model_facts import inputs_of
+from .model_facts import MOST_AXES, inputs_of
 from .model_weights import brief
 from .operator_names import (
     ATTENTION,
@@ -62,6 +62,8 @@ class Graph(NamedTuple):
         if name not in self.types or not self.types[name].tensor_type.HasField("shape"):
             return None
         dims = self.types[name].tensor_type.shape.dim
+        if len(dims) > MOST_AXES:  # nodes that read it may be many
+            return None
         return [dim.dim_value if dim.HasField("dim_value") else text(dim.dim_param) for dim in dims]
 
     def values(self, name: str) -> list | None:

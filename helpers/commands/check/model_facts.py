@@ -82,7 +82,7 @@ def shortened(found, most: int = MOST, longest: int = MESSAGE):
 
 
 def _dimensions(kind) -> list[int | None] | None:
-    if not kind.HasField("shape"):
+    if not kind.HasField("shape") or len(kind.shape.dim) > MOST_AXES:
         return None
     return [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
 

@@ -43,6 +43,7 @@ TAKEN = ("FLOAT", "INT32", "INT8", "UINT8", "BOOL", "INT4", *TYPES)
 NEVER = ("STRING", "COMPLEX64", "COMPLEX128", "UINT16", "UINT32", "UINT64", "INT16", "FLOAT8E5M2", "FLOAT8E4M3FNUZ",
          "FLOAT8E5M2FNUZ")  # fmt: skip
 NEVER_TAKEN = ("ai.onnx.ml", "ai.onnx.preview.training", "ai.onnx.training")  # domains
+AXES = 8  # of a tensor
 PLUGIN = "standard plugin"
 # What only some releases take: the advice, and the first full TensorRT that does (NVIDIA/TensorRT#3890, #4619).
 SINCE = {"TRT036": (11, 2)}
@@ -189,11 +190,15 @@ def _judge_operators(report: Report, facts: dict, wanted: Release, kinds: Sequen
 
 
 def _judge_types(report: Report, facts: dict, wanted: Release) -> None:
-    """Adds an error for each type in the model that the release has not."""
+    """Adds an error for each type in the model that the release has not, and for tensors of too many axes."""
     used = {tensor.type: f"{tensor.name!r}" for tensor in (*report.inputs, *report.outputs)}
     for operator, row in zip(report.operators, facts["operators"], strict=True):
         for use, _ in uses_in(row):
             used.setdefault(use.split(" ")[0], operator.type)
+    for tensor in (*report.inputs, *report.outputs):
+        if len(tensor.shape or ()) > AXES:
+            what = f"no TensorRT has tensors of more than {AXES} axes"
+            report.add("error", what, "reshape it before the network, and leave out axes of 1", f"{tensor.name!r}")
     for kind, where in used.items():
         name = f"DataType.{TYPES.get(kind, kind)}"
         if kind in NEVER:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ...advice import Advice, by_id
 from .layout import MORE, MOST_ROWS, escape, paragraph, table, table_html
+from .wording import advice_lines, problem_html, ranges_text, shape_text, styled, weights_line
 
 CONVERTIBLE, NOT_CONVERTIBLE, NOT_A_MODEL = "convertible", "not convertible", "not a usable model"
 NO_SHAPES = "parses; not built: no shapes that fit were found"
@@ -30,7 +30,6 @@ EXIT_CODES |= dict.fromkeys([NO_SHAPES, NO_VALUES, BAD_SHAPES, ONLY_FOLDED, UNDE
 
 SCHEMA = 1  # of the JSON, as SCHEMA_FILE has it; another one where a program that reads it would have to change
 SCHEMA_FILE = Path(__file__).parents[3] / "data" / "check_report.schema.json"
-NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 MOST = 1000  # rows of each list that a check collects; it says how many there are besides
 NODES = 3  # of each operator: that are tried alone, and that are named
 MOST_PROBLEMS = 20  # that are printed
@@ -220,7 +219,7 @@ class Report:
             parts.append(table_html(title, headings, rows))
             parts += [f"<p>{escape(note)}</p>"] if note else []
         if self.problems:
-            items = [_problem_html(problem, chapters) for problem in self.problems[:MOST_ROWS]]
+            items = [problem_html(problem, chapters) for problem in self.problems[:MOST_ROWS]]
             if len(self.problems) > MOST_ROWS:
                 items.append(f"<li>… and {len(self.problems) - MOST_ROWS:,} more{MORE}</li>")
             parts.append("<ul>" + "".join(items) + "</ul>")
@@ -231,20 +230,20 @@ class Report:
     def _lines(self, width: int) -> Iterator[tuple[str, str, int]]:
         """Yields each line of the text, a style, and how many of its characters have that style."""
         style = {CONVERTIBLE: "bold green", NOT_CONVERTIBLE: "bold red"}.get(self.verdict, "bold yellow")
-        yield from _styled(paragraph("", f"{self.verdict}: {self.summary}", width), style, len(self.verdict))
+        yield from styled(paragraph("", f"{self.verdict}: {self.summary}", width), style, len(self.verdict))
         for title, headings, rows, note in self._tables():
             yield "", "", 0
             yield title, "bold", len(title)
             for line in table(headings, rows, width):
                 yield line, "", 0
-            yield from _styled(paragraph("", note, width, "") if note else [])
+            yield from styled(paragraph("", note, width, "") if note else [])
         for problem in self.problems[:MOST_PROBLEMS]:
             yield "", "", 0
             where = f"{problem.where}: " if problem.where else ""
             lines = paragraph("", f"{problem.severity}: {where}{problem.what}", width)
-            yield from _styled(lines, "bold", len(problem.severity))
-            for mark, text in _advice(problem):
-                yield from _styled(paragraph(f"  {mark}", text, width, "    " if mark else "  "))
+            yield from styled(lines, "bold", len(problem.severity))
+            for mark, text in advice_lines(problem):
+                yield from styled(paragraph(f"  {mark}", text, width, "    " if mark else "  "))
         if len(self.problems) > MOST_PROBLEMS:
             yield "", "", 0
             yield f"… and {len(self.problems) - MOST_PROBLEMS:,} more{MORE}", "", 0
@@ -256,7 +255,7 @@ class Report:
         if self.inputs or self.outputs:
             built = self.shapes or self.values
             rows = [
-                [kind, tensor.name, tensor.type, _shape(tensor.shape), self._ranges(tensor.name)]
+                [kind, tensor.name, tensor.type, shape_text(tensor.shape), self._ranges(tensor.name)]
                 for kind, tensors in (("input", self.inputs), ("output", self.outputs))
                 for tensor in tensors
             ]
@@ -276,11 +275,11 @@ class Report:
     def _ranges(self, name: str) -> str:
         """Says with which shapes or values of an input the model was built, or which are proposed."""
         if not self.shapes and not self.values:
-            return _profile(self.profile.get(name))
+            return ranges_text(self.profile.get(name))
         whose = "given" if name in self.given else "guessed"
-        parts = [_profile(self.shapes.get(name))]
+        parts = [ranges_text(self.shapes.get(name))]
         if name in self.values:
-            parts.append(f"the values {_profile(self.values[name])}")
+            parts.append(f"the values {ranges_text(self.values[name])}")
         said = "; ".join(part for part in parts if part)
         return f"{said}, {whose}" if said else ""
 
@@ -291,66 +290,10 @@ class Report:
         if self.producer:
             yield ["made by", self.producer]
         if self.weights.get("tensors"):
-            yield ["weights", _weights_line(self.weights)]
+            yield ["weights", weights_line(self.weights)]
         for file in self.external:
             size = f"{file['bytes'] / 1e6:,.1f} MB" if file["found"] else "missing"
             yield ["external data", f"{file['name']} ({size})"]
         if self.layers is not None:
             plan = f"; plan of {self.plan_bytes:,} bytes" if self.plan_bytes else ""
             yield ["network definition", f"{self.layers} layers{plan}"]
-
-
-def notebooks_from(page: str) -> str | None:
-    """Returns the address of the notebooks as seen from a page of HTML, for ``Report.to_html``; None for a page that
-    does not lie in the same repository, which may be sent elsewhere."""
-    folder = Path(page).resolve().parent
-    if not NOTEBOOKS.is_dir() or not folder.is_relative_to(NOTEBOOKS.parent):
-        return None
-    return Path(os.path.relpath(NOTEBOOKS, folder)).as_posix() + "/"
-
-
-def _styled(lines: list[str], style: str = "", end: int = 0) -> Iterator[tuple[str, str, int]]:
-    for i, line in enumerate(lines):
-        yield line, style, 0 if i else end
-
-
-def _advice(problem: Problem) -> Iterator[tuple[str, str]]:
-    """Yields a mark and a text for cause, cure and chapter, as far as there are any."""
-    if problem.cause or problem.advice:
-        yield "", f"{problem.advice}: {problem.cause}" if problem.advice else problem.cause
-    if problem.todo:
-        yield "→ ", problem.todo
-    if problem.chapter:
-        yield "", chapter_name(problem.chapter)
-
-
-def chapter_name(stem: str) -> str:
-    """Names a chapter to a reader: "chapter 08, notebooks/08_will_it_convert.ipynb"."""
-    number = stem.partition("_")[0]
-    return f"{'chapter' if number.isdigit() else 'appendix'} {number}, notebooks/{stem}.ipynb"
-
-
-def _shape(shape: list[int | str] | None) -> str:
-    return "of unknown rank" if shape is None else "(" + ", ".join(map(str, shape)) + ")"
-
-
-def _profile(ranges: tuple | None) -> str:
-    shapes = [_shape(shape) for shape in ranges or ()]
-    return shapes[0] if len(set(shapes)) == 1 else ", ".join(shapes)
-
-
-def _weights_line(weights: dict[str, int]) -> str:
-    line = f"{weights['tensors']} tensors, {weights['values']:,} values, {weights['bytes'] / 1e6:,.2f} MB"
-    names = {"nan": "NaN", "inf": "infinite", "fp16_overflow": "beyond FP16", "fp16_subnormal": "subnormal in FP16"}
-    found = [f"{weights[key]:,} {name}" for key, name in names.items() if weights.get(key)]
-    return "; ".join([line, *found])
-
-
-def _problem_html(problem: Problem, chapters: str | None) -> str:
-    where = f"<code>{escape(problem.where)}</code>: " if problem.where else ""
-    parts = [f"<strong>{escape(problem.severity)}</strong>: {where}{escape(problem.what)}"]
-    parts += [f"{mark}{escape(text)}" for mark, text in _advice(problem)]
-    if problem.chapter and chapters is not None:
-        address = escape(f"{chapters}{problem.chapter}.ipynb")
-        parts[-1] = f'<a href="{address}">{parts[-1].partition(",")[0]}</a>'
-    return "<li>" + "<br>".join(parts) + "</li>"
