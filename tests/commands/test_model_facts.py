@@ -10,7 +10,7 @@ import onnx
 import pytest
 import small_models as small
 
-from helpers.commands.check import model_facts, node_trial, trial
+from helpers.commands.check import model_facts, node_trial, reading, trial
 from helpers.commands.check.model_facts import facts
 from helpers.commands.check.reading import read_model
 from helpers.commands.check.report import MOST
@@ -239,3 +239,16 @@ def test_a_parser_that_knows_only_numbers_of_nodes(folder, monkeypatch):
     monkeypatch.setattr(trial, "parse_onnx", refuse)
     told = [(row["operator"], row["kind"], row["places"]) for row in trial.parse(str(folder / "m.onnx"))["errors"]]
     assert told == [("", "Relu", [1]), ("", "", []), ("", "", [])]
+
+
+def test_a_name_that_means_two_things_in_inner_graphs_has_no_type():
+    """Two branches may call different tensors alike; what the graph itself calls so is what counts there."""
+    inner = {name: onnx.helper.make_graph(
+        [small.node("Cast", ["x"], ["v"], to=kind), small.node("Size", ["v"], [name])], name, [],
+        [small.value(name, small.INT64, [])],
+        value_info=[small.value("v", kind, [1, 4]), small.value("x", small.FLOAT, [name]), small.value("w", kind, [2])],
+    ) for name, kind in (("a", small.FLOAT), ("b", small.DOUBLE))}  # fmt: skip
+    node = small.node("If", ["c"], ["y"], then_branch=inner["a"], else_branch=inner["b"])
+    types = reading._types_in(small.model([node], [small.value("x", small.DOUBLE, [9])]).graph)
+    assert types.keys() == {"x", "y", "a", "b"}
+    assert types["x"].tensor_type.elem_type == small.DOUBLE
