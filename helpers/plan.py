@@ -160,7 +160,8 @@ def ultralytics_plan(path: str | os.PathLike) -> tuple[dict[str, Any], bytes]:
     plan behind it, for ``load_engine`` or a Runner.
 
     Ultralytics writes 4 bytes of length (little-endian), a JSON text of that length, and then the plan.
-    Raises PlanNotFound, and PlanDamaged for any other file. The plan is a stranger's: this only reads it.
+    Raises PlanNotFound, PlanDamaged for any other file, and PlanError for a plan larger than the memory. The plan is a
+    stranger's: this only reads it.
     """
     path = _path(path)
     with _open(path) as file:
@@ -176,9 +177,7 @@ def ultralytics_plan(path: str | os.PathLike) -> tuple[dict[str, Any], bytes]:
         except (ValueError, RecursionError) as error:
             raise PlanDamaged(f"{path} is not an Ultralytics engine: {error}") from error
         header = _parse_header(f"{path}, behind its metadata,", start[begin:][:_HEADER_BYTES], size - begin)
-        file.seek(begin)
-        plan = file.read(header.size)
-    return metadata, plan_bytes(plan)
+        return metadata, _read_all(path, file, header.size, begin)
 
 
 def read_sidecar(path: str | os.PathLike) -> PlanInfo:
@@ -324,8 +323,8 @@ def _read_pair(path: Path, trusted: bool) -> tuple[PlanHeader, PlanInfo | None, 
     )
 
 
-def _read_all(path: Path, file: BinaryIO, size: int) -> bytes:
-    file.seek(0)
+def _read_all(path: Path, file: BinaryIO, size: int, begin: int = 0) -> bytes:
+    file.seek(begin)
     try:
         plan = file.read(size)
     except MemoryError:

@@ -896,6 +896,20 @@ class TestUltralytics:
         with pytest.raises(PlanDamaged, match=message):
             ultralytics_plan(self.engine(tmp_path, make_plan(), text, length))
 
+    def test_a_terabyte_of_holes_behind_the_text(self, tmp_path):
+        script = (
+            "import sys; from pathlib import Path; from plan_fixtures import *; from helpers.plan import *\n"
+            "path, plan = Path(sys.argv[1], 'a.engine'), bytearray(made_up(0))\n"
+            "plan[16:24] = struct.pack('<Q', 1 << 40); text = b'{\"a\": 1}'\n"
+            "path.write_bytes(struct.pack('<I', len(text)) + text + plan)\n"
+            "os.truncate(path, 4 + len(text) + (1 << 40)); limit_memory()\n"
+            "try: ultralytics_plan(path)\n"
+            "except PlanError as error: print(type(error).__name__, error)"
+        )
+        said = in_a_child(script, tmp_path)
+        assert said.startswith("PlanError ")
+        assert "a.engine is 1,099,511,627,776 bytes long, and there is no memory" in said
+
     def test_no_plan_behind_the_text(self, tmp_path):
         with pytest.raises(PlanDamaged, match="behind its metadata, is empty"):
             ultralytics_plan(self.engine(tmp_path, b""))
