@@ -169,6 +169,24 @@ def test_what_makes_no_sense_is_not_made_up():
     assert made_up(text, "s", 4) is None or made_up(text, "s", 4).dtype == object
 
 
+@pytest.mark.parametrize("opset", [-(2**63), -1, 0, 2**62])
+def test_an_opset_that_cannot_be_is_no_fault_of_an_operator(opset, tmp_path):
+    model = parsed_model("(float[n,4] x, int64[1] a) => (float[n,1] y) { y = ReduceSum(x, a) }")
+    model.opset_import[0].version = opset
+    tried(model, tmp_path)
+    tried(model, tmp_path, constant=True)
+
+
+def test_a_trial_that_fails_accuses_nobody():
+    report = Report("m", operators=[Operator("", "Relu", 14, 1), Operator("", "Det", 11, 1)])
+    rows = {"operators": [["", "Relu", 14, 1, [0], []], ["", "Det", 11, 1, [1], []]]}
+    failures = {0: "fails in Python (TypeError: TensorRT)", 1: "crashes TensorRT (SIGSEGV)"}
+    judge_operators(report, rows, "m", lambda _, path, place, **more: (None, failures[place]), "parsed", "no", [])
+    assert table(report) == {"Relu": "not tried", "Det": "crashes TensorRT"}
+    assert [(p.severity, p.where) for p in report.problems] == [("note", "Relu")]
+    assert "fails in Python" in report.problems[0].what
+
+
 def test_the_real_values_of_constants_are_used(tmp_path):
     model = parsed_model(
         "(float[4] x) => (float[2] y, int64[2] i) { k = Constant<value_ints=[2]>() y, i = TopK(x, k) }"

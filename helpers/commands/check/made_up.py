@@ -85,13 +85,10 @@ def fits(model: Any, size: int) -> bool:
 
     A small one is computed by ONNX's reference implementation. What ONNX does not know is not held against it.
     """
-    from onnx import checker, defs, shape_inference
+    from onnx import checker, shape_inference
 
     (node,) = model.graph.node
-    opset = next((entry.version for entry in model.opset_import if entry.domain == node.domain), 1)
-    try:
-        defs.get_schema(node.op_type, min(opset, defs.onnx_opset_version()), node.domain)
-    except defs.SchemaError:
+    if _schema(model) is None:
         return True
     try:
         bare = type(model).FromString(model.SerializeToString())
@@ -147,15 +144,21 @@ def _target(model: Any, size: int) -> Rule:
 
 def _slot(model: Any, position: int) -> str:
     """Returns ONNX's name of the node's input, "" where it does not know the operator."""
+    schema = _schema(model)
+    slots = schema.inputs if schema else ()
+    return slots[min(position, len(slots) - 1)].name if slots else ""
+
+
+def _schema(model: Any) -> Any:
+    """Returns ONNX's own description of the node's operator; None where it does not know it."""
     from onnx import defs
 
     (node,) = model.graph.node
     opset = next((entry.version for entry in model.opset_import if entry.domain == node.domain), 1)
     try:
-        slots = defs.get_schema(node.op_type, min(opset, defs.onnx_opset_version()), node.domain).inputs
-    except defs.SchemaError:
-        return ""
-    return slots[min(position, len(slots) - 1)].name if slots else ""
+        return defs.get_schema(node.op_type, min(opset, defs.onnx_opset_version()), node.domain)
+    except (defs.SchemaError, TypeError):  # a version that no int holds
+        return None
 
 
 def _shape(value: Any, size: int) -> list[int] | None:

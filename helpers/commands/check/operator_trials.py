@@ -73,7 +73,9 @@ def judge_operators(
             others.append((operator, row[4]))
     suspects = first + others
     for operator, places in suspects[:OPERATORS]:
-        _judge(operator, places[:PLACES], path, attempt, and_build=stage == "built")
+        for fault in _judge(operator, places[:PLACES], path, attempt, and_build=stage == "built"):
+            todo = "show it to those who made this check, with the model"
+            report.add("note", f"a trial of it alone {fault}", todo, operator.type)
     if len(suspects) > OPERATORS:
         what = f"{OPERATORS} kinds of operators were tried alone, and {len(suspects) - OPERATORS:,} more were not"
         report.add("note", what, "mend what was found, and check again")
@@ -81,16 +83,22 @@ def judge_operators(
         _warn_of_known(report)
 
 
-def _judge(operator: Operator, places: list[int], path: str, attempt: Callable, and_build: bool) -> None:
-    """Tries nodes of the operator alone. The worst outcome counts; a good one says nothing against the parser."""
-    found = [_try(path, place, attempt, and_build) for place in places]
-    found = [outcome for outcome in found if outcome.verdict != NOT_TRIED]
+def _judge(operator: Operator, places: list[int], path: str, attempt: Callable, and_build: bool) -> list[str]:
+    """Tries nodes of the operator alone. The worst outcome counts; a good one says nothing against the parser.
+
+    Returns what went wrong in this check itself: nobody is accused of that.
+    """
+    outcomes = [_try(path, place, attempt, and_build) for place in places]
+    found = [outcome for outcome in outcomes if outcome.verdict != NOT_TRIED]
     if found:
         worst = min(found, key=lambda outcome: WORST_FIRST.index(outcome.verdict))
         if worst.verdict not in GOOD or operator.verdict in (*GOOD, NOT_TRIED):
             operator.verdict, operator.reason = worst.verdict, worst.reason
         bad = [outcome.node for outcome in found if outcome.verdict not in GOOD and outcome.node]
         operator.nodes = bad[:NODES]
+    return list(
+        dict.fromkeys(outcome.reason for outcome in outcomes if outcome.verdict == NOT_TRIED and outcome.reason)
+    )
 
 
 class _Outcome(NamedTuple):
@@ -104,7 +112,7 @@ class _Outcome(NamedTuple):
 def _try(path: str, place: int, attempt: Callable, and_build: bool) -> _Outcome:
     parsed, failure = attempt(_TRY_NODE, path, place)
     if failure:
-        return _Outcome(CRASHES, failure)
+        return _died(failure)
     if not parsed["made"]:
         return _Outcome(NOT_TRIED)
     node = parsed.get("node", "")
@@ -120,11 +128,16 @@ def _try(path: str, place: int, attempt: Callable, and_build: bool) -> _Outcome:
     if and_build:
         built, failure = attempt(_TRY_NODE, path, place, and_build=True)
         if failure:
-            return _Outcome(CRASHES, failure, node)
+            return _died(failure, node)
         if not built["made"]:
             return _Outcome(PARSED)
         return _Outcome(DOES_NOT_BUILD, built["message"], node) if built["message"] else _Outcome(BUILDS)
     return _Outcome(PARSED)
+
+
+def _died(failure: str, node: str = "") -> _Outcome:
+    """Tells a crash of TensorRT from a fault of the trial itself."""
+    return _Outcome(CRASHES if failure.startswith(CRASHES) else NOT_TRIED, failure, node)
 
 
 def _warn_of_known(report: Report) -> None:
