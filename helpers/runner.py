@@ -25,7 +25,7 @@ import numpy as np
 from .buffers import CaptureError, Cuda, Graph, capture, cuda
 from .engine import EngineError, load_engine
 from .logger import errors, get_logger
-from .tensors import DeviceArray, check_input, check_names, check_output, device_interface, read_specs
+from .tensors import DeviceArray, TensorSpec, check_input, check_names, check_output, device_interface, read_specs
 from .trt import has, require, trt
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,9 @@ class Runner:
 
     A call that comes again, with the same shapes and device addresses, is captured as a CUDA graph and launched from
     then on. ``graphs`` says how many different calls are remembered; 0 switches graphs off. They need
-    cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time.
+    cuda.bindings; without it, and with PyTorch as the backend, calls are enqueued one operation at a time. So are those
+    of an engine with a truth value or a whole number as an input, since it may decide what is computed: TensorRT 8.6
+    captures such a call, and the graph keeps the decision.
 
     Making one raises what :func:`helpers.engine.load_engine` and :func:`helpers.tensors.read_specs` raise, MemoryError,
     and MissingCapability where there is no GPU, or no backend. A call raises KeyError (wrong name), TypeError (wrong
@@ -87,6 +89,8 @@ class Runner:
         with self._cuda:
             self.engine = plan if isinstance(plan, trt.ICudaEngine) else load_engine(plan, trusted=trusted)
             self.specs = read_specs(self.engine, profile)
+            if any(_decides(spec) for spec in self.specs.values()):
+                self._graphs = 0
             self._inputs = [name for name, spec in self.specs.items() if spec.is_input]
             self._outputs = [name for name, spec in self.specs.items() if not spec.is_input]
             self.stream = self._cuda.stream()
@@ -396,6 +400,11 @@ class Pending:
             self._error = error
         # Not after Ctrl-C: the run goes on, and whoever comes next waits for it.
         self._done, self._inputs, runner._pending = True, None, None
+
+
+def _decides(spec: TensorSpec) -> bool:
+    """Says whether an input may be the condition of an If, or how often a Loop turns: one value, and no float."""
+    return spec.is_input and spec.dtype.kind in "biu" and math.prod(spec.maximum) <= 1
 
 
 def _in_turns(lanes: list[Runner], batches: Iterable[Any]) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from helpers.buffers import CaptureError, capture
 from helpers.engine import EngineError
 from helpers.logger import get_logger
 from helpers.runner import Call, Runner
-from helpers.tensors import DeviceArray
+from helpers.tensors import DeviceArray, TensorSpec
 from helpers.trt import MissingCapability, has, trt
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
@@ -575,6 +575,27 @@ def test_graphs_can_be_switched_off(make):
     with make(PretendedEngine(), graphs=0) as run:
         for round in range(4):
             assert is_right(run(x=X + round, shift=SHIFT), X + round)
+        assert [call.graph for call in run._calls.values()] == [None]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "decides"),
+    [
+        *[("bool", (), True), ("int64", (), True), ("int32", (1,), True), ("uint8", (1, 1), True)],
+        *[("float32", (), False), ("int64", (1, 2), False), ("uint8", (8, 8, 3), False)],
+    ],
+)
+def test_one_truth_value_or_whole_number_may_decide_what_is_computed(dtype, shape, decides):
+    assert _decides(TensorSpec("flag", True, np.dtype(dtype), shape, shape, shape)) == decides
+    assert not _decides(TensorSpec("flag", False, np.dtype(dtype), shape, shape, shape)), "an output"
+
+
+def test_a_call_whose_input_may_decide_what_is_computed_is_never_captured(make, monkeypatch):
+    monkeypatch.setattr("helpers.runner._decides", lambda spec: spec.name == "shift")
+    with make(PretendedEngine()) as run:
+        for round in range(4):
+            assert is_right(run(x=X + round, shift=SHIFT), X + round)
+        assert run._graphs == 0
         assert [call.graph for call in run._calls.values()] == [None]
 
 

@@ -482,7 +482,8 @@ IF = """<ir_version: 8, opset_import: ["": 17]> g (float[n,8] x, bool flag) => (
 
 @pytest.fixture
 def conditional():
-    """A model with an If, whose condition is an input: no CUDA graph can hold it."""
+    """A model with an If, whose condition is an input. 8.6 lets a CUDA graph of it be captured, which keeps the branch
+    that was taken then."""
     model = onnx.parser.parse_model(IF)
     weights = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
     model.graph.initializer.extend(
@@ -502,7 +503,7 @@ def is_right(run, weights, tolerance):
             np.testing.assert_allclose(run(x=x, flag=np.array(flag))["y"], expected, rtol=tolerance, atol=tolerance)
 
 
-def test_a_capture_that_fails_leaves_no_error_in_the_log(conditional, caplog):
+def test_a_branch_is_chosen_in_every_call_and_leaves_no_error_in_the_log(conditional, caplog):
     from helpers.runner import Runner
 
     model, weights = conditional
@@ -511,8 +512,6 @@ def test_a_capture_that_fails_leaves_no_error_in_the_log(conditional, caplog):
     with Runner(plan) as run:
         caplog.clear()
         is_right(run, weights, 1e-4)
-        told = [record for record in caplog.records if record.name == "helpers.runner"]
-        assert len(told) == (run._graphs == 0 and has("cuda_bindings"))
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
