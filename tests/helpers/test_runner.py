@@ -14,7 +14,7 @@ from pretend_gpu import DEFAULT, PretendedCuda, PretendedEngine, PretendedGraph,
 from helpers.buffers import CaptureError, capture
 from helpers.engine import EngineError
 from helpers.logger import get_logger
-from helpers.runner import Call, Runner
+from helpers.runner import Call, Runner, _decides
 from helpers.tensors import DeviceArray, TensorSpec
 from helpers.trt import MissingCapability, has, trt
 
