@@ -214,11 +214,17 @@ def main() -> None:
     result = json.loads((prepare.DATA / "bench.json").read_text())
     if options.only != "detector":
         result |= networks(folder, options.network or prepare.NETWORKS)
+        write(result, folder)
         report.show(result, folder / "bench.png")
     if options.only != "networks":
         measured = detector.measure(folder, Runner, detector_plan, detector_clock)
         result["detector"] = {**here(), "versions": versions(), **measured}
+        write(result, folder)
         report.show_detector(result["detector"], folder / "bench_detector.png")
+
+
+def write(result: dict, folder: Path) -> None:
+    """Keeps the numbers before a figure is drawn of them, which takes its time."""
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
