@@ -46,7 +46,7 @@ def test_every_operator_of_the_test_models_is_there_with_an_outcome_for_each_cas
     assert len(expected) > 150
     for run, about in stored["runs"].items():
         found = {name: row[run]["uses"] for name, row in stored["operators"].items() if run in row}
-        assert found.keys() == expected
+        assert found.keys() == expected - set(about.get("not measured", ()))
         letters = Counter("".join("".join(uses.values()) for uses in found.values()))
         assert set(letters) <= set(LETTERS.values())
         assert letters.total() == about["cases"]
