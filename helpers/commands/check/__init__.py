@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--for",
         dest="release",
         metavar="RELEASE",
-        help="judge for another TensorRT by data, without it: 8.6 and rtx-1.7 are measured; of 10 and 11 little is known",
+        help="judge for another TensorRT by data, without it: 8.6 and rtx-1.7 are measured, 10 and 11 are not",
     )
     parser.add_argument(
         "--fail-on",
