@@ -32,7 +32,7 @@ from helpers.commands.check.shapes import propose_profile
 from helpers.model_files import first_look
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import FLAVOUR, VERSION, has
-from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
+from helpers.worker import WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout
 
 REPOSITORY = Path(__file__).parents[2]
 LENET = REPOSITORY / "data" / "lenet.onnx"
@@ -501,6 +501,16 @@ def test_limits_are_called_limits_and_keep_what_was_found(worker, function, step
     assert ("--timeout" if "time" in words else "--memory") in report.problems[0].todo
     assert verdicts(report) == operators
     assert report.inputs if operators else not report.inputs
+    assert_schema(report)
+
+
+@pytest.mark.parametrize("function", ["parse", "build_as_proposed"])
+def test_a_fault_of_the_check_itself_is_no_verdict_on_the_model(worker, function):
+    scripted = Scripted(worker, **{function: [WorkerRaised("TypeError", "ours")]})
+    report = check(small.relu(), build=True, worker=scripted)
+    assert (report.verdict, report.exit_code) == ("undecided", 3)
+    assert "the check itself fails in Python (TypeError: ours)" in report.summary
+    assert [p.severity for p in report.problems] == ["warning"]
     assert_schema(report)
 
 

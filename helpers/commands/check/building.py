@@ -33,7 +33,7 @@ _TRIAL, _JUDGE, _SEARCH = f"{__package__}.trial", f"{__package__}.shape_judge", 
 
 
 class LimitReached(Exception):
-    """Raised where a check has to end; the message says at which of its limits."""
+    """Raised where a check has to end; the message says at which of its limits, or that it failed itself."""
 
 
 def about_shapes(message: str) -> bool:

@@ -31,6 +31,7 @@ from .summary import summary
 
 TIMEOUT = 120.0  # seconds for the whole check
 MEMORY = 8 << 30  # bytes of memory for the whole check
+LIMITS = {"time limit": "TRT003", "memory limit": "TRT004"}  # and what there is to do
 _TRIAL, _FACTS, _KINDS = f"{__package__}.trial", f"{__package__}.model_facts", f"{__package__}.kinds"
 
 
@@ -274,7 +275,8 @@ class _Check:
     def tell_of_limit(self, stopped: str) -> None:
         """Says that a limit ended the check: that is no fault of the model."""
         known = self.report.built or any(problem.severity == "error" for problem in self.report.problems)
-        self.report.add("note" if known else "warning", stopped, advice="TRT003" if "time" in stopped else "TRT004")
+        advice = next((id for limit, id in LIMITS.items() if limit in stopped), "")
+        self.report.add("note" if known else "warning", stopped, advice=advice)
 
     def attempt(self, function: str, *arguments, **named) -> tuple[Any, str | None]:
         """Calls; once more after a worker's death. Returns the result, or None and why: "crashes TensorRT (SIGSEGV)".
@@ -288,7 +290,10 @@ class _Check:
                 if last:
                     return None, f"crashes TensorRT ({error.cause})"
             except WorkerRaised as error:
-                return None, f"fails in Python ({error})"
+                failure = f"fails in Python ({error})"
+                if function.startswith(f"{_TRIAL}:"):  # a fault of this program, which says nothing about the model
+                    raise LimitReached(f"the check itself {failure}") from error
+                return None, failure
         raise AssertionError("unreachable")
 
     def call(self, function: str, *arguments, **named) -> Any:
