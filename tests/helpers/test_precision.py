@@ -226,10 +226,12 @@ def test_control_characters_in_the_inspectors_json_are_taken_as_they_are():
 def test_layers_of_an_engine():
     from helpers.builder import BuildOptions, create_config
     from helpers.engine import load_engine
-    from helpers.trt import trt
+    from helpers.trt import VERSION, trt
 
     network = parse_onnx(LENET)
     config = create_config(network.builder, network, BuildOptions(profiles=[PROFILE]))
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     engine = load_engine(bytes(network.builder.build_serialized_network(network, config)), trusted=True)
-    assert "FP32" in {name for layer in layer_types(engine) for name in layer.inputs}
+    told = {name for layer in layer_types(engine) for name in layer.inputs}
+    # Of layers with dynamic shapes, 8.6 tells no types at all.
+    assert told == {"?"} if VERSION.startswith("8.6") else "FP32" in told
