@@ -38,7 +38,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from helpers.detector import grid, letterbox
-from tools.detector.coco import SIDE, average_precision, coco, find, read_scenes
+from helpers.workbook.scenes import SIZE, Scenes, average_precision, find_all, load_scenes
+from tools.detector.coco import coco
 from tools.detector.loss import yolox_loss
 from tools.detector.scenes import DATA, MOST, make_scene
 
@@ -78,7 +79,7 @@ class Raw(nn.Module):
 
 
 class Batches(IterableDataset):
-    """Endless batches of fresh scenes: images uint8 (B, 3, SIDE, SIDE), truth float32 (B, MOST, 5)."""
+    """Endless batches of fresh scenes: images uint8 (B, 3, *SIZE), truth float32 (B, MOST, 5)."""
 
     def __init__(self, size: int, first: int) -> None:
         self.size, self.first = size, first
@@ -92,12 +93,12 @@ class Batches(IterableDataset):
             number += workers
 
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images = np.empty((self.size, 3, SIDE, SIDE), np.uint8)
+        images = np.empty((self.size, 3, *SIZE), np.uint8)
         truth = np.zeros((self.size, MOST, 5), np.float32)
         truth[..., 0] = -1  # no box
         for row in range(self.size):
             scene = make_scene("training", number * self.size + row)
-            padded, scale = letterbox(scene.image, (SIDE, SIDE))
+            padded, scale = letterbox(scene.image, SIZE)
             images[row] = padded[:, :, ::-1].transpose(2, 0, 1)
             corner, size = scene.boxes[:, :2], scene.boxes[:, 2:]
             boxes = np.concatenate([corner + size / 2, size], 1) * scale
@@ -133,7 +134,7 @@ class Training:
         self.kept, self.current = (list(network.state_dict().values()) for network in (self.average, self.model))
         self.optimizer = optimizer_for(self.model)
         self.batches = 0
-        corners, self.strides = (torch.from_numpy(array).to(device) for array in grid((SIDE, SIDE)))
+        corners, self.strides = (torch.from_numpy(array).to(device) for array in grid(SIZE))
         self.cells = corners / self.strides
 
     def step(self, images: torch.Tensor, truth: torch.Tensor, peak: float) -> torch.Tensor:
@@ -206,7 +207,7 @@ def export(network: nn.Module, file: Path) -> None:
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but it writes opset 17 by itself
         torch.onnx.export(
             network,
-            (torch.zeros(2, 3, SIDE, SIDE),),
+            (torch.zeros(2, 3, *SIZE),),
             file,
             input_names=["images"],
             output_names=["predictions"],
@@ -250,19 +251,18 @@ def evaluate(file: Path, count: int) -> None:
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 
-    def network(images: np.ndarray) -> np.ndarray:
-        return session.run(["predictions"], {"images": images})[0]
+    def network(images: np.ndarray) -> dict[str, np.ndarray]:
+        bar.update(len(images))
+        return {"predictions": session.run(["predictions"], {"images": images})[0]}
 
     scenes = [make_scene("validation", number) for number in tqdm(range(count), "validation scenes", mininterval=5)]
-    truth, images = coco(scenes, map(str, range(count))), [scene.image for scene in scenes]
-    sets = {
-        f"{count} validation scenes": (truth, images),
-        "those in data/scenes": read_scenes(DATA / "scenes", "validation"),
-    }
-    for name, (truth, images) in sets.items():
-        results = find(network, tqdm(images, "finding", mininterval=5))
-        ap, ap50 = average_precision(truth, results)
-        print(f"{name}: AP50 {ap50:.4f}, AP50-95 {ap:.4f}, {len(results) / len(images):.0f} boxes a scene")
+    fresh = Scenes([scene.image for scene in scenes], coco(scenes, map(str, range(count))))
+    for name, (images, truth) in {f"{count} validation scenes": fresh, "those in data/scenes": load_scenes()}.items():
+        with tqdm(total=len(images), desc="finding", mininterval=5) as bar:
+            found = find_all(network, images)
+        ap, ap50 = average_precision(truth, found)
+        boxes = sum(len(one.scores) for one in found)
+        print(f"{name}: AP50 {ap50:.4f}, AP50-95 {ap:.4f}, {boxes / len(images):.0f} boxes a scene")
 
 
 def main() -> None:

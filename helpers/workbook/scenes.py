@@ -1,7 +1,8 @@
 """The scenes of chapter 13 with the boxes that are really in them, a detector's AP on them, and a CPU to run it on.
 
 :class:`OnnxRunner` does with ONNX Runtime what a Runner does with TensorRT, so that one function measures both. Needs
-Pillow; ``average_precision`` needs pycocotools, and OnnxRunner onnxruntime.
+Pillow; ``average_precision`` needs pycocotools, and OnnxRunner onnxruntime and TensorRT. The rest works without TensorRT,
+where a detector is trained.
 
 >>> scenes = load_scenes()  # doctest: +SKIP
 >>> average_precision(scenes.truth, find_all(OnnxRunner("yolox_nano.onnx"), scenes.pictures)).ap50  # doctest: +SKIP
@@ -16,12 +17,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..detector import Detections, decode, letterbox, nms, to_input, to_picture
-from ..tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from ..tensors import TensorSpec
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "scenes"
 SIZE = 320, 320  # height and width that the network was trained with
@@ -90,14 +93,24 @@ def find_all(
 
 def average_precision(truth: Mapping[str, Any], found: Iterable[Detections]) -> AP:
     """Returns the AP of what was found in the pictures of ``truth``, in their order, as pycocotools counts it."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    return ap_of(truth, coco_results(truth, found))
 
+
+def coco_results(truth: Mapping[str, Any], found: Iterable[Detections]) -> list[dict[str, Any]]:
+    """Returns what was found in the pictures of ``truth``, in their order, as COCO calls results."""
     results = []
     for image, (boxes, scores, classes) in zip(truth["images"], found, strict=True):
         for box, score, label in zip(boxes.tolist(), scores.tolist(), classes.tolist(), strict=True):
             size = [box[2] - box[0], box[3] - box[1]]
             results.append({"image_id": image["id"], "category_id": label, "bbox": [*box[:2], *size], "score": score})
+    return results
+
+
+def ap_of(truth: Mapping[str, Any], results: list[dict[str, Any]]) -> AP:
+    """Returns the AP of COCO results, as pycocotools counts it."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     if not results:
         return AP(0.0, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -153,6 +166,8 @@ _DTYPES = {"tensor(float)": "f4", "tensor(uint8)": "u1", "tensor(int64)": "i8", 
 
 
 def _spec(value: Any, is_input: bool, size: tuple[int, int]) -> TensorSpec:
+    from ..tensors import TensorSpec
+
     shape = tuple(axis if isinstance(axis, int) else -1 for axis in value.shape)
     named = {"height": size[0], "width": size[1]}
     largest = tuple(axis if isinstance(axis, int) else named.get(axis, 1) for axis in value.shape)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tools.detector.coco import KEPT, average_precision, coco, find, read_scenes, write_scenes
+from helpers.workbook.scenes import ap_of, coco_results, find_all, load_scenes
+from tools.detector.coco import KEPT, coco, write_scenes
 from tools.detector.photos import PHOTOS, SOURCES
 from tools.detector.scenes import DATA, MOST, SIZES, SPLITS, Canvas, make_scene, materials
 
@@ -97,7 +98,7 @@ def test_training_and_validation_share_neither_photographs_nor_digits():
 
 @pytest.mark.parametrize("split", KEPT)
 def test_the_stored_scenes_are_what_the_command_makes(split):
-    truth, images = read_scenes(DATA / "scenes", split)
+    images, truth = load_scenes(split)
     assert len(images) == KEPT[split]
     assert sum(file.stat().st_size for file in (DATA / "scenes").iterdir()) <= 1_500_000
     for number in (0, 5, KEPT[split] - 1):
@@ -111,7 +112,7 @@ def test_the_stored_scenes_are_what_the_command_makes(split):
 def test_written_scenes_can_be_read_again(tmp_path, scenes):
     size = write_scenes(tmp_path, "validation", 2)
     assert size == sum(file.stat().st_size for file in tmp_path.iterdir())
-    truth, images = read_scenes(tmp_path, "validation")
+    images, truth = load_scenes(folder=tmp_path)
     assert truth == coco(scenes[:2], ["validation_000.jpg", "validation_001.jpg"])
     assert [image.shape for image in images] == [scene.image.shape for scene in scenes[:2]]
     assert json.loads((tmp_path / "validation.json").read_text())["categories"][7] == {"id": 7, "name": "7"}
@@ -121,9 +122,9 @@ def test_pycocotools_gives_what_is_right_an_ap_of_one_and_what_is_wrong_none(sce
     pytest.importorskip("pycocotools")
     truth = coco(scenes, map(str, range(len(scenes))))
     right = [row | {"score": 1.0} for row in truth["annotations"]]
-    assert average_precision(truth, right) == (1.0, 1.0)
-    assert average_precision(truth, [row | {"category_id": (row["category_id"] + 1) % 10} for row in right])[1] < 0.1
-    assert average_precision(truth, []) == (0.0, 0.0)
+    assert ap_of(truth, right) == (1.0, 1.0)
+    assert ap_of(truth, [row | {"category_id": (row["category_id"] + 1) % 10} for row in right])[1] < 0.1
+    assert ap_of(truth, []) == (0.0, 0.0)
 
 
 def test_what_a_network_finds_comes_back_in_the_pictures_own_pixels():
@@ -133,7 +134,7 @@ def test_what_a_network_finds_comes_back_in_the_pictures_own_pixels():
         output = np.zeros((1, 2100, 15), np.float32)
         output[0, 41, :4] = 0, 0, np.log(2), np.log(2)  # second row, second column: centre (8, 8), 16 wide
         output[0, 41, 4] = output[0, 41, 5 + 7] = 1
-        return output
+        return {"predictions": output}
 
-    (found,) = find(network, [np.zeros((320, 640, 3), np.uint8)])
+    (found,) = coco_results({"images": [{"id": 1}]}, find_all(network, [np.zeros((320, 640, 3), np.uint8)]))
     assert found == {"image_id": 1, "category_id": 7, "bbox": pytest.approx([0, 0, 32, 32]), "score": 1.0}

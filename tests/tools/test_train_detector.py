@@ -9,7 +9,7 @@ from helpers.builder import build_plan
 from helpers.detector import grid
 from helpers.onnx_parser import parse_onnx
 from helpers.trt import has
-from tools.detector.coco import SIDE, average_precision, find, read_scenes
+from helpers.workbook.scenes import SIZE, average_precision, coco_results, find_all, load_scenes
 from tools.detector.scenes import DATA, MOST, make_scene
 
 torch = pytest.importorskip("torch")
@@ -93,7 +93,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_package():
     labels[truth[..., 0] < 0] = 0
     expected = model(images.float(), labels)["total_loss"]
     weight = model.head.reg_preds[0].weight
-    corners, strides = map(torch.from_numpy, grid((SIDE, SIDE)))
+    corners, strides = map(torch.from_numpy, grid(SIZE))
     ours = yolox_loss(Raw(model)(images.float()), truth, corners / strides, strides[:, 0])
     assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
     theirs = torch.autograd.grad(expected, weight)[0]
@@ -102,10 +102,10 @@ def test_the_loss_and_its_gradient_are_those_of_the_package():
 
 def test_batches_hold_the_scenes_letterboxed_with_their_boxes():
     images, truth = Batches(2, 0).batch(3)
-    assert (images.dtype, images.shape) == (torch.uint8, (2, 3, SIDE, SIDE))
+    assert (images.dtype, images.shape) == (torch.uint8, (2, 3, *SIZE))
     for row in range(2):
         scene = make_scene("training", 3 * 2 + row)
-        scale = SIDE / max(scene.image.shape)
+        scale = SIZE[0] / max(scene.image.shape)
         used = truth[row][truth[row, :, 0] >= 0].numpy()
         assert used[:, 0].tolist() == scene.labels.tolist()
         corners = used[:, 1:3] - used[:, 3:] / 2
@@ -142,9 +142,13 @@ def test_the_model_takes_any_batch_height_and_width(session, shape):
     assert predictions[..., 4:].max() < 0.5  # sigmoids, of a picture without digits
 
 
+def found_by(session, images):
+    return find_all(lambda pixels: {"predictions": session.run(None, {"images": pixels})[0]}, images)
+
+
 def test_the_model_finds_the_digits_of_the_stored_scenes(session):
-    truth, images = read_scenes(DATA / "scenes", "validation")
-    results = find(lambda pixels: session.run(None, {"images": pixels})[0], images)
+    images, truth = load_scenes()
+    results = coco_results(truth, found_by(session, images))
     certain = [row for row in results if row["score"] > 0.5]
     wanted = truth["annotations"]
     right = sum(any(same_digit(row, found) for found in certain) for row in wanted)
@@ -162,8 +166,8 @@ def same_digit(row, found):
 
 def test_the_models_ap_on_the_stored_scenes(session):
     pytest.importorskip("pycocotools")
-    truth, images = read_scenes(DATA / "scenes", "validation")
-    ap, ap50 = average_precision(truth, find(lambda pixels: session.run(None, {"images": pixels})[0], images))
+    images, truth = load_scenes()
+    ap, ap50 = average_precision(truth, found_by(session, images))
     assert ap50 > 0.9
     assert ap > 0.65
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from helpers.detector import Detections, Detector, decode, letterbox, nms, to_input, to_picture
-from helpers.workbook.scenes import OnnxRunner
+from helpers.workbook.scenes import SIZE, OnnxRunner
 
-from .frames import BATCHES, DATA, ROOT, SIZE, Detect, Method, frames, in_batches, save, side_by_side, table
+from .frames import BATCHES, DATA, ROOT, Detect, Method, frames, in_batches, save, side_by_side, table
 from .timing import in_turns, one_at_a_time
 
 MODEL = DATA / "yolox_nano.onnx"

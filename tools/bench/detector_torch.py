@@ -31,9 +31,11 @@ except ImportError as error:
     sys.exit(f"PyTorch's rows of the detector need pixeltable-yolox and torchvision: {error}")
 
 from helpers.detector import IOU, MOST, PADDING, SCORE, Detections, grid, letterbox, to_picture
+from helpers.workbook.scenes import SIZE
 
-from .frames import BATCHES, DATA, SIZE, Method, frames, in_batches, load, side_by_side, table
+from .frames import BATCHES, DATA, Method, frames, in_batches, load, side_by_side, table
 from .timing import BUSY, one_at_a_time
+from .torch_clock import gpu_clock
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -217,22 +219,6 @@ class Graph:
         return self.replay()
 
 
-def gpu_clock(run: Callable[[], Any]) -> Callable[[], float]:
-    """Measures one run: microseconds between two events on the stream, the GPU kept busy before as in methods.py."""
-    busy = torch.empty(BUSY, dtype=torch.uint8, device="cuda")
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-
-    def once() -> float:
-        busy.zero_()
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end) * 1000
-
-    return once
-
-
 def gpu_times(model: nn.Module, batch: int) -> dict[str, float]:
     """The GPU's milliseconds for a batch that was letterboxed before, by the layout: as network_times in detector.py.
 
@@ -243,7 +229,7 @@ def gpu_times(model: nn.Module, batch: int) -> dict[str, float]:
         graphed = Graphed(copy.deepcopy(model), layout, inside=False)
         if graphed.device.type == "cuda":
             try:
-                clock = gpu_clock(graphed.graph([(*SIZE, 3)] * batch).replay)
+                clock = gpu_clock(graphed.graph([(*SIZE, 3)] * batch).replay, BUSY)
                 times[name] = one_at_a_time({"gpu": clock})["gpu"]["median"] / 1e3
             except RuntimeError as error:  # the rows of this layout will say so too
                 print(f"PyTorch CUDA graph, {name}: {error}", file=sys.stderr)

@@ -5,7 +5,6 @@ Imports neither TensorRT nor PyTorch, so that both sides of the benchmark can us
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from helpers.detector import Detections
+from helpers.workbook.scenes import load_scenes
 
 from .timing import in_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
-SIZE = 320, 320  # height and width of the network's input
 BATCHES = (1, 16)  # frames that are given at once
 RIGHT = 0.9  # the agreement from which on a method counts as right, and is timed
 OVERLAP = 0.9  # the intersection over union from which on two boxes are the same
@@ -31,10 +30,7 @@ _pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
 
 def frames() -> list[np.ndarray]:
     """Returns the 64 validation scenes of data/scenes, decoded: uint8 (height, width, 3), RGB."""
-    from PIL import Image
-
-    truth = json.loads((DATA / "scenes" / "validation.json").read_text(encoding="utf-8"))
-    return [np.asarray(Image.open(DATA / "scenes" / image["file_name"]).convert("RGB")) for image in truth["images"]]
+    return load_scenes().pictures
 
 
 def side_by_side(function: Callable[..., Any], *items: Sequence) -> list:

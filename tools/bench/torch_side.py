@@ -14,6 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from networks import NETWORKS  # noqa: E402
 from timing import BUSY, in_turns, one_at_a_time  # noqa: E402
+from torch_clock import gpu_clock  # noqa: E402
 
 
 def load(name, folder, dtype):
@@ -54,22 +55,6 @@ def methods(network, images):
     return {"PyTorch eager": lambda: network(device), "PyTorch CUDA graph": replay}, host_to_host
 
 
-def gpu_clock(run):
-    """Measures one run: microseconds between two events on the stream, the GPU kept busy before as in methods.py."""
-    busy = torch.empty(BUSY, dtype=torch.uint8, device="cuda")
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-
-    def once():
-        busy.zero_()
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end) * 1000
-
-    return once
-
-
 @torch.inference_mode()
 def main(folder):
     torch.backends.cudnn.benchmark = True
@@ -87,7 +72,7 @@ def main(folder):
             name: float(np.abs(call().float().numpy() - expected).max() / np.abs(expected).max())
             for name, call in calls.items()
         }
-        host, gpu = in_turns(calls), one_at_a_time({name: gpu_clock(run) for name, run in runs.items()})
+        host, gpu = in_turns(calls), one_at_a_time({name: gpu_clock(run, BUSY) for name, run in runs.items()})
         rows += [
             {**case, "method": name, "error": errors[name], "host": host[name], "gpu": gpu[name]} for name in calls
         ]
