@@ -22,6 +22,7 @@ import onnx
 import onnx.backend.test.data as onnx_data
 import pytest
 import small_models as small
+from measured import rtx_17
 from report_schema import assert_schema
 
 from helpers.builder import build_plan
@@ -31,7 +32,7 @@ from helpers.commands.check.report import MOST, MOST_ROWS, Operator, Problem, Re
 from helpers.commands.check.shapes import propose_profile
 from helpers.model_files import first_look
 from helpers.onnx_parser import parse_onnx
-from helpers.trt import FLAVOUR, VERSION, has
+from helpers.trt import FLAVOUR, has
 from helpers.worker import WorkerDied, WorkerMemory, WorkerRaised, WorkerTimeout
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,15 +41,6 @@ OLD_SCRIPT = REPOSITORY / "tests" / "commands" / "old_scripts" / "onnx_to_engine
 LIGHT = Path(next(iter(onnx_data.__path__))) / "light"
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
-rtx_17 = pytest.mark.skipif(
-    (FLAVOUR, VERSION.split(".")[:2]) != ("tensorrt_rtx", ["1", "7"]), reason="measured with TensorRT for RTX 1.7"
-)
-
-
-@pytest.fixture(scope="module")
-def worker():
-    with check_worker() as worker:
-        yield worker
 
 
 def verdicts(report: Report) -> dict[str, str]:

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import small_models as small
+from measured import rtx_17
 from onnx import TensorProto, helper
 from small_models import FLOAT, INT64, constant, model, node, value
 
 from helpers.advice import by_id
-from helpers.commands.check import check, check_worker, trial
+from helpers.commands.check import check, trial
 from helpers.commands.check.advice import ALWAYS, BY_MESSAGE, NOTES, OF_OPERATORS, UNBUILT, advise
 from helpers.commands.check.blame import blamed
 from helpers.commands.check.findings import where_of
@@ -21,19 +22,10 @@ from helpers.commands.check.model_facts import facts
 from helpers.commands.check.reading import read_model
 from helpers.commands.check.report import MOST, Operator, Problem, Report
 from helpers.onnx_parser import NodeError
-from helpers.trt import FLAVOUR, VERSION, has
+from helpers.trt import has
 
 INT8, UINT8, INT32, BOOL = TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.BOOL
 MICROSOFT, ML = helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("ai.onnx.ml", 1)
-rtx_17 = pytest.mark.skipif(
-    (FLAVOUR, VERSION.split(".")[:2]) != ("tensorrt_rtx", ["1", "7"]), reason="measured with TensorRT for RTX 1.7"
-)
-
-
-@pytest.fixture(scope="module")
-def worker():
-    with check_worker() as worker:
-        yield worker
 
 
 # A model of each kind

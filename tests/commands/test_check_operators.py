@@ -6,7 +6,7 @@ import onnx.parser
 import pytest
 import small_models as small
 
-from helpers.commands.check import check, check_worker, node_trial
+from helpers.commands.check import check, node_trial
 from helpers.commands.check.made_up import fits, made_up
 from helpers.commands.check.model_facts import facts
 from helpers.commands.check.operator_trials import judge_operators
@@ -15,12 +15,6 @@ from helpers.trt import FLAVOUR, has
 
 pytestmark = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
 rtx = pytest.mark.skipif(FLAVOUR != "tensorrt_rtx", reason="what TensorRT for RTX refuses")
-
-
-@pytest.fixture(scope="module")
-def worker():
-    with check_worker() as worker:
-        yield worker
 
 
 def parsed_model(text: str, opset: int = 17) -> onnx.ModelProto:

@@ -13,11 +13,12 @@ import numpy as np
 import onnx
 import pytest
 import small_models as small
+from measured import rtx_17
 from report_schema import assert_schema
 from small_models import FLOAT, INT64, constant, node, value
 
 from helpers.builder import build_plan
-from helpers.commands.check import check, check_worker, trial
+from helpers.commands.check import check, trial
 from helpers.commands.check.building import about_shapes
 from helpers.commands.check.report import Tensor
 from helpers.commands.check.shapes import (
@@ -30,7 +31,7 @@ from helpers.commands.check.shapes import (
     values_of_text,
 )
 from helpers.onnx_parser import parse_onnx
-from helpers.trt import FLAVOUR, VERSION, has
+from helpers.trt import has
 from helpers.worker import WorkerDied, WorkerMemory, WorkerTimeout
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,15 +41,6 @@ NO_VALUES, BAD_SHAPES = "parses; not built: shape inputs need values", "parses; 
 ONLY_FOLDED = "builds only with fixed shapes and folded constants"
 
 builds = pytest.mark.skipif(not has("build"), reason="needs a TensorRT that builds here")
-rtx_17 = pytest.mark.skipif(
-    (FLAVOUR, VERSION.split(".")[:2]) != ("tensorrt_rtx", ["1", "7"]), reason="measured with TensorRT for RTX 1.7"
-)
-
-
-@pytest.fixture(scope="module")
-def worker():
-    with check_worker() as worker:
-        yield worker
 
 
 def weights(name: str, *shape: int) -> onnx.TensorProto:
