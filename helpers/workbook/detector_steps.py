@@ -26,7 +26,7 @@ from ..runner import Runner
 from ..tensors import read_specs
 from ..trt import trt
 from .detector_plans import detector_plan
-from .scenes import SIZE, prepare
+from .scenes import SIZE, overlaps, prepare
 
 
 class Step(NamedTuple):
@@ -149,13 +149,8 @@ def same_boxes(one: Detections, other: Detections, *, score: float = 0.5, iou: f
 
 
 def _all_are_in(some: Detections, others: Detections, score: float, iou: float) -> bool:
-    for box, sure, label in zip(*some, strict=True):
-        sides = np.clip(np.minimum(box[2:], others.boxes[:, 2:]) - np.maximum(box[:2], others.boxes[:, :2]), 0, None)
-        shared = sides.prod(1)
-        area = (others.boxes[:, 2:] - others.boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - shared
-        if sure >= score and not ((shared > iou * area) & (others.classes == label)).any():
-            return False
-    return True
+    near = (overlaps(some.boxes, others.boxes) > iou) & (some.classes[:, None] == others.classes)
+    return bool(near.any(1)[some.scores >= score].all())
 
 
 def host_parts(jpeg: bytes, predictions: np.ndarray, repeats: int = 30) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """The scenes of chapter 13 with the boxes that are really in them, a detector's AP on them, and a CPU to run it on.
 
 :class:`OnnxRunner` does with ONNX Runtime what a Runner does with TensorRT, so that one function measures both. Needs
-Pillow; ``average_precision`` needs pycocotools, and OnnxRunner onnxruntime and TensorRT. The rest works without TensorRT,
-where a detector is trained.
+Pillow; ``average_precision`` needs pycocotools, and OnnxRunner onnxruntime and TensorRT. All else works without
+TensorRT, where a detector is trained.
 
 >>> scenes = load_scenes()  # doctest: +SKIP
 >>> average_precision(scenes.truth, find_all(OnnxRunner("yolox_nano.onnx"), scenes.pictures)).ap50  # doctest: +SKIP
@@ -89,6 +89,14 @@ def find_all(
             with np.errstate(over="ignore", invalid="ignore"):  # a network that sees nonsense may say anything
                 found.append(to_picture(nms(*decode(predictions, SIZE), score=score), scale, picture))
     return found
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns the intersection over union of each box (N, 4) with each of the others (M, 4): (N, M)."""
+    corner, end = np.maximum(boxes[:, None, :2], others[:, :2]), np.minimum(boxes[:, None, 2:], others[:, 2:])
+    shared = np.clip(end - corner, 0, None).prod(-1)
+    area, others_area = ((some[:, 2:] - some[:, :2]).prod(-1) for some in (boxes, others))
+    return shared / np.maximum(area[:, None] + others_area - shared, 1e-9)
 
 
 def average_precision(truth: Mapping[str, Any], found: Iterable[Detections]) -> AP:

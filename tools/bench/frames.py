@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from helpers.detector import Detections
-from helpers.workbook.scenes import load_scenes
+from helpers.workbook.scenes import load_scenes, overlaps
 
 from .timing import in_turns
 
@@ -45,18 +45,10 @@ def agreement(found: Sequence[Detections], expected: Sequence[Detections]) -> fl
     """
     partners = total = 0
     for mine, theirs in zip(found, expected, strict=True):
-        same = (_overlaps(mine.boxes, theirs.boxes) >= OVERLAP) & (mine.classes[:, None] == theirs.classes)
+        same = (overlaps(mine.boxes, theirs.boxes) >= OVERLAP) & (mine.classes[:, None] == theirs.classes)
         partners += 2 * min(np.count_nonzero(same.any(1)), np.count_nonzero(same.any(0)))
         total += len(mine.boxes) + len(theirs.boxes)
     return partners / total if total else 1.0
-
-
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of each box (N, 4) with each of (M, 4): (N, M)."""
-    corner, end = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
-    shared = np.clip(end - corner, 0, None).prod(-1)
-    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b))
-    return shared / np.maximum(area_a[:, None] + area_b - shared, 1e-9)
 
 
 def in_batches(detect: Detect, batch: int) -> Detect:
